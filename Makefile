@@ -1,0 +1,82 @@
+# `make` lists what there is. As root: `make demo` shows it, `make test` proves it.
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+BIN := $(CURDIR)/bin
+
+# -buildvcs=false: a clone that belongs to another user than the builder (sudo,
+# CI) makes git, and with it the build, fail; VERSION says what was built.
+STATIC := CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags '-s -w'
+
+# The verbs of a container are counted in milliseconds: without this tag
+# urfave/cli initialises a markdown library at each start, 0.4 ms.
+TAGS := urfave_cli_no_docs
+
+# Packages whose tests touch no kernel setting run under the race detector and in
+# parallel; all others share the one host and take turns (-p 1).
+PURE  = $(shell $(GO) list ./... | grep -E '/(internal|spec|runtime)(/|$$)')
+OTHER = $(shell $(GO) list ./... | grep -vE '/(internal|spec|runtime)(/|$$)')
+
+# Prerequisites below are an order (setup, then build), also under make -j.
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+.PHONY: help setup build runc demo test bench lint fmt fmt-check clean install uninstall
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what build and tests need (Debian, as root)
+	@scripts/setup.sh
+
+build: ## build bin/rtshield, static
+	@mkdir -p $(BIN)
+	CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -tags $(TAGS) \
+		-ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/rtshield ./cmd/rtshield
+
+# With the tags of runc's own Makefile, so that `make bench` does not compare
+# with a runc that is slower than the one people have.
+runc: ## build bin/runc from the version in go.mod
+	@mkdir -p $(BIN)
+	$(GO) build -buildvcs=false -trimpath -tags 'seccomp urfave_cli_no_docs' \
+		-o $(BIN)/runc github.com/opencontainers/runc
+
+demo: setup build runc ## run one container under load three ways, and compare (as root)
+	@$(STATIC) -o $(BIN)/probe ./integration/demo/probe
+	@$(STATIC) -o $(BIN)/demo ./integration/demo
+	@$(BIN)/demo $(DEMOFLAGS)
+
+test: setup build runc fmt-check ## run all tests, on this host and its kernel (as root)
+	$(GO) vet ./...
+	@$(STATIC) -o $(BIN)/testsum ./scripts/testsum
+	@RTSHIELD_TEST_RUNC=$(BIN)/runc RTSHIELD_BIN=$(BIN)/rtshield GO=$(GO) \
+		$(BIN)/testsum -race $(PURE) -- -p 1 -timeout 20m $(OTHER)
+
+bench: setup build runc ## time rtshield against plain runc, in pairs (as root)
+	@$(STATIC) -o $(BIN)/bench ./integration/bench
+	@$(BIN)/bench $(BENCHFLAGS)
+
+lint: fmt-check ## go vet, and golangci-lint where it is installed
+	$(GO) vet ./...
+	@if command -v golangci-lint >/dev/null; then golangci-lint run; \
+	else echo "golangci-lint is not installed: only gofmt and go vet ran"; fi
+
+fmt: ## gofmt every file
+	gofmt -w .
+
+fmt-check:
+	@files=$$(gofmt -l .); [ -z "$$files" ] || { echo "not gofmt'ed (make fmt):" $$files >&2; exit 1; }
+
+clean: ## remove bin/
+	rm -rf $(BIN)
+
+install: build ## install to $(DESTDIR)$(PREFIX)/bin, with the links rtshield-fifo, rtshield-rr
+	install -D -m 0755 $(BIN)/rtshield $(DESTDIR)$(PREFIX)/bin/rtshield
+	ln -sf rtshield $(DESTDIR)$(PREFIX)/bin/rtshield-fifo
+	ln -sf rtshield $(DESTDIR)$(PREFIX)/bin/rtshield-rr
+
+uninstall: ## remove what install put there
+	rm -f $(DESTDIR)$(PREFIX)/bin/rtshield-fifo $(DESTDIR)$(PREFIX)/bin/rtshield-rr \
+		$(DESTDIR)$(PREFIX)/bin/rtshield

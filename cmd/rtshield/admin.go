@@ -1,0 +1,132 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/rtshield/rtshield/internal/config"
+	"github.com/rtshield/rtshield/internal/host"
+	"github.com/rtshield/rtshield/internal/reconcile"
+	"github.com/rtshield/rtshield/internal/shield"
+	"github.com/rtshield/rtshield/internal/status"
+	"github.com/rtshield/rtshield/runtime"
+)
+
+func administrate(argv []string) int {
+	jsonFlag := &cli.BoolFlag{Name: "json", Usage: "print JSON"}
+	app := &cli.App{
+		Name: "rtshield", Version: version, HideVersion: true,
+		Usage: "a drop-in OCI runtime for real-time containers",
+		Description: "An engine calls rtshield where it would call runc; every OCI verb (create, start, kill, …) goes to the real runc.\n" +
+			"The commands below are for the administrator.",
+		Flags: []cli.Flag{&cli.StringFlag{Name: "root", Usage: "the delegate's state root (explain)"}},
+		Commands: []*cli.Command{
+			{
+				Name: "status", Usage: "how the CPUs are split, who has which, and what limits it",
+				Flags: []cli.Flag{jsonFlag}, Action: showStatus,
+			},
+			{
+				Name: "explain", Usage: "what create would give a bundle, and every change it would make",
+				Flags: []cli.Flag{
+					&cli.StringFlag{Name: "bundle", Aliases: []string{"b"}, Value: ".", Usage: "the bundle's directory"},
+					&cli.StringFlag{Name: "class", Usage: "as if called by the name rtshield-CLASS"},
+					&cli.StringFlag{Name: "id", Value: "new", Usage: "the container's id"},
+					jsonFlag,
+				},
+				Action: explain,
+			},
+			{
+				Name: "reconcile", Usage: "bring the host to what the live containers need, and say what was done",
+				Action: repair,
+			},
+		},
+		ExitErrHandler: func(*cli.Context, error) {}, // run prints it
+	}
+	if err := app.Run(argv); err != nil {
+		fmt.Fprintln(os.Stderr, "rtshield: "+strings.ReplaceAll(err.Error(), "\n", "; "))
+		return 1
+	}
+	return 0
+}
+
+func noArguments(c *cli.Context) error {
+	if c.Args().Present() {
+		return fmt.Errorf("%s takes no argument, got %q", c.Command.Name, c.Args().First())
+	}
+	return nil
+}
+
+func printJSON(w io.Writer, value any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(value)
+}
+
+func explain(c *cli.Context) error {
+	if err := noArguments(c); err != nil {
+		return err
+	}
+	explanation, err := runtime.Explain(c.String("bundle"), c.String("root"), c.String("id"), c.String("class"))
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return printJSON(c.App.Writer, explanation)
+	}
+	printExplanation(c.App.Writer, explanation)
+	return nil
+}
+
+func repair(c *cli.Context) error {
+	if err := noArguments(c); err != nil {
+		return err
+	}
+	if os.Geteuid() != 0 {
+		return errors.New("reconcile changes kernel settings: run it as root")
+	}
+	policy, err := config.Load()
+	if err != nil {
+		return err
+	}
+	if err := runtime.PointAt(policy.Delegates); err != nil {
+		return err
+	}
+	bootID, err := host.System.BootID()
+	if err != nil {
+		return err
+	}
+	store := shield.Store{Dir: policy.State, BootID: bootID}
+	if !store.Exists() {
+		fmt.Fprintln(c.App.Writer, "nothing to do: no container holds a CPU, and no setting waits to go back")
+		return nil
+	}
+	session, err := store.Open("reconcile")
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	report, err := reconcile.Run(host.System, session)
+	printReport(c.App.Writer, report, len(session.Grants))
+	return err
+}
+
+func showStatus(c *cli.Context) error {
+	if err := noArguments(c); err != nil {
+		return err
+	}
+	now, err := status.Gather(host.System)
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return printJSON(c.App.Writer, now)
+	}
+	printStatus(c.App.Writer, now)
+	return nil
+}

@@ -1,0 +1,44 @@
+// Command rtshield is a drop-in OCI runtime for real-time containers. It has three faces: an engine's OCI verbs, the
+// hooks that the delegate calls, and the administrator's commands.
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/rtshield/rtshield/hooks"
+	"github.com/rtshield/rtshield/runtime"
+)
+
+// version is set by the Makefile.
+var version = "0.1.0-dev"
+
+func main() { os.Exit(run(os.Args)) }
+
+func run(argv []string) int {
+	if len(argv) > 1 && argv[1] == "hook" {
+		if err := hooks.Run(argv[2:], os.Stdin); err != nil {
+			fmt.Fprintln(os.Stderr, "rtshield: "+strings.ReplaceAll(err.Error(), "\n", "; "))
+			return 1
+		}
+		return 0
+	}
+	if isAdministrator(argv) {
+		return administrate(argv)
+	}
+	return runtime.Main(argv, "rtshield version "+version)
+}
+
+// isAdministrator: one of our own commands, or a call for help. Nothing that an engine says is among them, and no
+// framework is set up to find out.
+func isAdministrator(argv []string) bool {
+	inv := runtime.Parse(argv)
+	switch inv.Verb {
+	case "status", "explain", "reconcile", "help", "h":
+		return true
+	case "":
+		return inv.Malformed == "" && !inv.Version
+	}
+	return false
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/rtshield/rtshield/internal/reconcile"
+	"github.com/rtshield/rtshield/internal/shield"
+	"github.com/rtshield/rtshield/internal/status"
+	"github.com/rtshield/rtshield/runtime"
+	"github.com/rtshield/rtshield/spec"
+)
+
+func orNone(cpus shield.CPUs) string {
+	if cpus.IsEmpty() {
+		return "none"
+	}
+	return cpus.String()
+}
+
+func printStatus(w io.Writer, now *status.Status) {
+	fmt.Fprintf(w, "housekeeping  CPU %s\n", now.Layout.Housekeeping)
+	fmt.Fprintf(w, "shield        CPU %s (%s)\n", orNone(now.Layout.Pool), now.Layout.Source)
+	fmt.Fprintf(w, "free          CPU %s\n", orNone(now.Free))
+	if len(now.Grants) == 0 {
+		fmt.Fprintln(w, "\nno container holds a CPU")
+		return
+	}
+	fmt.Fprintln(w)
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "CONTAINER\tCLASS\tCPUS\tPOLICY\tLEVEL\tPID\tSTATE\tLIMITS")
+	for _, grant := range now.Grants {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%d\n",
+			grant.Name, grant.Class, grant.CPUs, grant.Policy, grant.Level, grant.PID, grant.State, len(grant.Limits))
+	}
+	table.Flush()
+	for _, grant := range now.Grants {
+		if len(grant.Limits) == 0 {
+			continue
+		}
+		fmt.Fprintf(w, "\nlimits of %s:\n", grant.Name)
+		for _, limit := range grant.Limits {
+			fmt.Fprintf(w, "  %s\n", limit)
+		}
+	}
+	if now.Stale > 0 {
+		fmt.Fprintf(w, "\n%d container(s) ended without a release: rtshield reconcile cleans up now, else the next create\n", now.Stale)
+	}
+}
+
+func printExplanation(w io.Writer, e *runtime.Explanation) {
+	if e.Grant == nil {
+		fmt.Fprintf(w, "an ordinary container: it asks for no class, and goes to %s unchanged, but for CPUs that others hold\n", e.Delegate)
+		return
+	}
+	fmt.Fprintf(w, "grant: CPU %s, memory node %s, policy %s, class %s, level %s, interrupts %s\n",
+		e.Grant.CPUs, e.Grant.Mems, e.Grant.PolicyText(), e.Grant.Class, e.Grant.Level, e.Grant.IRQ)
+	if !e.Grant.Idle.IsEmpty() {
+		fmt.Fprintf(w, "kept idle: CPU %s (siblings)\n", e.Grant.Idle)
+	}
+	printChanges(w, "config.json:", e.Config)
+	printChanges(w, "the host, while the container lives:", e.Host)
+	for i, limit := range e.Grant.Limits {
+		if i == 0 {
+			fmt.Fprintln(w, "\nlimits of this host:")
+		}
+		fmt.Fprintf(w, "  %s\n", limit)
+	}
+	fmt.Fprintf(w, "\nthen %s runs it. Nothing was changed.\n", e.Delegate)
+}
+
+func printChanges(w io.Writer, title string, changes []spec.Change) {
+	fmt.Fprintf(w, "\n%s\n", title)
+	for _, change := range changes {
+		fmt.Fprintf(w, "  %s: %s → %s\n", change.Path, change.From, change.To)
+	}
+}
+
+func printReport(w io.Writer, report reconcile.Report, live int) {
+	for _, name := range report.Dropped {
+		fmt.Fprintf(w, "released %s: it ended without a release\n", name)
+	}
+	for _, setting := range report.Changed {
+		fmt.Fprintf(w, "%s: %s → %s\n", reconcile.KnobPath(setting.Knob), setting.Was, setting.Now)
+	}
+	for _, refused := range report.Refused {
+		fmt.Fprintf(w, "%s stays %s: %s\n", reconcile.KnobPath(refused.Knob), refused.Now, strings.TrimSpace(reconcile.Reason(refused.Err)))
+	}
+	if len(report.Dropped)+len(report.Changed) == 0 {
+		fmt.Fprintf(w, "nothing to do: the host is as %d live container(s) need it\n", live)
+	}
+}

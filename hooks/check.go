@@ -1,0 +1,79 @@
+package hooks
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+	"k8s.io/utils/cpuset"
+
+	"github.com/rtshield/rtshield/internal/host"
+	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
+	"github.com/rtshield/rtshield/internal/host/sched"
+	"github.com/rtshield/rtshield/internal/shield"
+)
+
+// checkCPUs reads back that the container runs on its CPUs and on nothing else.
+func (c call) checkCPUs(grant shield.Grant) error {
+	for _, source := range []struct {
+		what string
+		read func() (cpuset.CPUSet, error)
+	}{
+		{"cpuset.cpus of " + grant.Cgroups.Cpuset, func() (cpuset.CPUSet, error) { return hostcpuset.CPUs(c.host, grant.Cgroups.Cpuset) }},
+		{"the effective cpuset of " + grant.Cgroups.Cpuset, func() (cpuset.CPUSet, error) { return hostcpuset.Effective(c.host, grant.Cgroups.Cpuset) }},
+		{fmt.Sprintf("Cpus_allowed_list of pid %d", c.pid), func() (cpuset.CPUSet, error) { return c.host.AllowedCPUs(c.pid) }},
+	} {
+		now, err := source.read()
+		if err != nil {
+			return fmt.Errorf("container %s was granted CPU %s: %w", grant.Name, grant.CPUs, err)
+		}
+		if !now.Equals(grant.CPUs.CPUSet) {
+			return fmt.Errorf("container %s was granted CPU %s, but %s reads %q: something between rtshield and the runtime changes linux.resources.cpu",
+				grant.Name, grant.CPUs, source.what, now)
+		}
+	}
+	return nil
+}
+
+// checkPolicy reads the policy of the container's first thread back.
+func (c call) checkPolicy(grant shield.Grant) error {
+	now, err := sched.Get(c.pid)
+	if err != nil {
+		return fmt.Errorf("container %s: reading back policy %s: %w", grant.Name, grant.PolicyText(), err)
+	}
+	if want := attr(grant); now != want {
+		return fmt.Errorf("container %s was promised policy %s, but its first thread reads back %+v", grant.Name, grant.PolicyText(), now)
+	}
+	return nil
+}
+
+// attr is a grant's policy in the kernel's terms.
+func attr(grant shield.Grant) sched.Attr {
+	policies := map[shield.Policy]uint32{
+		shield.FIFO: unix.SCHED_FIFO, shield.RR: unix.SCHED_RR, shield.Deadline: unix.SCHED_DEADLINE,
+		shield.Other: unix.SCHED_NORMAL, shield.Batch: unix.SCHED_BATCH,
+	}
+	result := sched.Attr{Policy: policies[grant.Policy], Priority: uint32(grant.Priority)}
+	switch {
+	case grant.Policy == shield.Deadline:
+		// Without it the runtime's init could not make another thread: fork of a DEADLINE thread gives EAGAIN.
+		result.ResetOnFork = true
+		result.Runtime, result.Deadline, result.Period = grant.Deadline.Runtime, grant.Deadline.Deadline, grant.Deadline.Period
+	case !grant.Policy.RealTime():
+		result.Nice = int32(grant.Nice)
+	}
+	return result
+}
+
+// inherited gives the CPUs that a cgroup has whose own cpuset says nothing: on v2 that stays unsaid, on v1 it is its
+// parent's set, which runc copies.
+func inherited(root host.Root, dir string) (cpuset.CPUSet, error) {
+	if _, err := root.Read(dir, "cpuset.cpus.effective"); err == nil {
+		return cpuset.New(), nil
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return cpuset.New(), err
+	}
+	return hostcpuset.CPUs(root, filepath.Dir(dir))
+}

@@ -1,0 +1,196 @@
+package hooks
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/rtshield/rtshield/internal/host"
+	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
+	"github.com/rtshield/rtshield/internal/host/rt"
+	"github.com/rtshield/rtshield/internal/reconcile"
+	"github.com/rtshield/rtshield/internal/shield"
+)
+
+// createRuntime makes a grant real. The container's first process exists, waits in its cgroup, and has not started any
+// code of the user's. On any failure the grant is released and its knobs go back, and the delegate makes the container
+// fail with our line.
+func (c call) createRuntime() error {
+	session, err := c.store.Open("hook createRuntime of " + c.key.ID)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	if ordinary := session.OrdinaryOf(c.key); ordinary != nil {
+		return c.bindOrdinary(session, ordinary)
+	}
+	grant := session.Grant(c.key)
+	if grant == nil {
+		return fmt.Errorf("container %s has no grant in the ledger of %s: create it through rtshield", c.key.ID, c.store.Dir)
+	}
+	err = c.fulfil(session, grant)
+	if err == nil {
+		return nil
+	}
+	session.Release(c.key)
+	if _, undoErr := reconcile.Run(c.host, session); undoErr != nil {
+		return fmt.Errorf("%w; going back: %w", err, undoErr)
+	}
+	return err
+}
+
+// fulfil keeps the promises of a grant in the order in which they depend on each other.
+func (c call) fulfil(session *shield.Session, grant *shield.Grant) error {
+	if err := c.bind(grant); err != nil {
+		return err
+	}
+	if err := c.checkCPUs(*grant); err != nil {
+		return err
+	}
+	// Before the first knob, so that whoever comes after a crash finds whose they are.
+	if err := session.Save(); err != nil {
+		return err
+	}
+	name := grant.Name
+	report, err := reconcile.Run(c.host, session)
+	if err != nil {
+		return err
+	}
+	for _, refused := range report.Refused {
+		if refused.Kind == shield.RTBudget {
+			return c.budgetError(name, refused)
+		}
+	}
+	grant = session.Grant(c.key) // Run may have moved it
+	if grant == nil {
+		return fmt.Errorf("container %s ended while it was created", name)
+	}
+	if err := c.setPolicy(*grant); err != nil {
+		return err
+	}
+	return c.checkPolicy(*grant)
+}
+
+// bind ties the grant to the container's first process, and finds its cgroups.
+func (c call) bind(grant *shield.Grant) error {
+	owner, cgroup, err := c.locate()
+	if err != nil {
+		return fmt.Errorf("container %s: %w", grant.Name, err)
+	}
+	grant.Owner, grant.Bound, grant.Cgroups.Cpuset = owner, true, cgroup
+	if grant.Budget.Period == 0 {
+		return nil
+	}
+	cpu, found, err := c.host.Controller(c.pid, "cpu")
+	if err != nil || !found {
+		return errors.Join(fmt.Errorf("container %s has no cpu cgroup", grant.Name), err)
+	}
+	if grant.Cgroups.Budgets, err = rt.Chain(c.host, cpu.Mount, cpu.Dir); err != nil {
+		return err
+	}
+	if len(grant.Cgroups.Budgets) == 0 {
+		return fmt.Errorf("container %s runs in the root cgroup of the cpu controller, beside the whole host: let the engine give it a cgroup of its own", grant.Name)
+	}
+	// The period is the container's own and goes with its cgroup, so it is no knob. Only a request that names one
+	// differs from the kernel's second.
+	if _, period, err := rt.Budget(c.host, cpu.Dir); err != nil {
+		return err
+	} else if period != grant.Budget.Period {
+		return rt.SetPeriod(c.host, cpu.Dir, grant.Budget.Period)
+	}
+	return nil
+}
+
+func (c call) locate() (shield.Owner, string, error) {
+	start, err := c.host.StartTime(c.pid)
+	if err != nil {
+		return shield.Owner{}, "", fmt.Errorf("pid %d: %w", c.pid, err)
+	}
+	place, found, err := c.host.Controller(c.pid, "cpuset")
+	if err != nil {
+		return shield.Owner{}, "", err
+	}
+	if !found {
+		return shield.Owner{}, "", errors.New("this host has no cpuset cgroup controller: mount one")
+	}
+	dir := place.Dir
+	if place.Unified {
+		if dir, err = hostcpuset.Nearest(c.host, place.Dir, place.Mount); err != nil {
+			return shield.Owner{}, "", err
+		}
+	}
+	if dir == place.Mount {
+		return shield.Owner{}, "", errors.New("it runs in the root cgroup, beside the whole host: let the engine give it a cgroup of its own")
+	}
+	return shield.Owner{PID: c.pid, Start: start}, dir, nil
+}
+
+// bindOrdinary notes where a cut container lives, and what it would have if nobody held anything.
+func (c call) bindOrdinary(session *shield.Session, ordinary *shield.Ordinary) error {
+	owner, dir, err := c.locate()
+	if err != nil {
+		return err
+	}
+	ordinary.Owner, ordinary.Bound, ordinary.Cpuset = owner, true, dir
+	now, err := hostcpuset.CPUs(c.host, dir)
+	if err != nil {
+		return err
+	}
+	wanted := ordinary.Wanted.CPUSet
+	if wanted.IsEmpty() {
+		if wanted, err = inherited(c.host, dir); err != nil {
+			return err
+		}
+	}
+	if !wanted.Equals(now) {
+		if session.Baselines == nil {
+			session.Baselines = map[string]string{}
+		}
+		session.Baselines[shield.Knob{Kind: shield.Cpuset, Name: dir}.String()] = wanted.String()
+	}
+	_, err = reconcile.Run(c.host, session)
+	return err
+}
+
+func (c call) budgetError(name string, refused reconcile.Refusal) error {
+	return fmt.Errorf("container %s needs %s µs of real-time budget in cgroup %s (RT_GROUP_SCHED), which has %s; the kernel refused (%w): lower the budgets of its siblings, or raise kernel.sched_rt_runtime_us",
+		name, refused.Want, refused.Name, refused.Now, refused.Err)
+}
+
+// poststart reads everything back once more: runc until 1.5 calls it before the user's program starts, later ones and
+// crun after. A program that has already ended is none of our business.
+func (c call) poststart() error {
+	ledger, err := c.store.Peek()
+	if err != nil {
+		return err
+	}
+	grant := ledger.Grant(c.key)
+	if grant == nil {
+		if _, err := c.host.StartTime(c.pid); err != nil {
+			return nil
+		}
+		return fmt.Errorf("container %s runs, but its grant is gone from the ledger of %s", c.key.ID, c.store.Dir)
+	}
+	err = errors.Join(c.checkCPUs(*grant), c.checkPolicy(*grant))
+	if err != nil && !c.host.Alive(grant.Owner.PID, grant.Owner.Start) {
+		return nil
+	}
+	return err
+}
+
+// poststop releases what the container had. The delegate has already removed its cgroup.
+func (c call) poststop() error { return Release(c.host, c.store, c.key) }
+
+// Release takes a container out of the ledger, if it is in, and brings the knobs back. It serves delete as well.
+func Release(root host.Root, store shield.Store, key shield.Key) error {
+	if !store.Exists() {
+		return nil
+	}
+	session, err := store.Open("release of " + key.ID)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	session.Release(key)
+	_, err = reconcile.Run(root, session)
+	return err
+}

@@ -1,0 +1,108 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/rtshield/rtshield/internal/shield"
+)
+
+// class is a [class.<name>] table as written. What it leaves out comes from the built-in class of that name, else from
+// the built-in class of its policy.
+type class struct {
+	Policy      *string `toml:"policy"`
+	Priority    *int    `toml:"priority"`
+	MaxPriority *int    `toml:"max_priority"`
+	Nice        *int    `toml:"nice"`
+	Deadline    *string `toml:"deadline"`
+	CPUs        *int    `toml:"cpus"`
+	MaxCPUs     *int    `toml:"max_cpus"`
+	SMT         *string `toml:"smt"`
+	Partition   *string `toml:"partition"`
+	IRQ         *string `toml:"irq"`
+	Exec        *string `toml:"exec"`
+	RTPrio      any     `toml:"rtprio"`
+	Memlock     any     `toml:"memlock"`
+}
+
+func (c class) build(name string) (shield.Class, error) {
+	builtin := shield.BuiltinClasses()
+	built, known := builtin[name]
+	switch {
+	case known && (c.Policy == nil || shield.Policy(*c.Policy) == built.Policy):
+	case c.Policy == nil:
+		return built, option("policy", "", fmt.Sprintf("a policy, as class %s is not built in", name))
+	default:
+		if built, known = builtin[*c.Policy]; !known {
+			built = builtin["batch"] // policy other: no priority, no rlimits
+		}
+	}
+	built.Name = name
+	if c.Policy != nil {
+		built.Policy = shield.Policy(*c.Policy)
+	}
+	for _, number := range []struct{ from, to *int }{
+		{c.Priority, &built.Priority}, {c.MaxPriority, &built.MaxPriority}, {c.Nice, &built.Nice},
+		{c.CPUs, &built.CPUs}, {c.MaxCPUs, &built.MaxCPUs},
+	} {
+		if number.from != nil {
+			*number.to = *number.from
+		}
+	}
+	if c.Deadline != nil {
+		bandwidth, err := shield.ParseBandwidth(*c.Deadline)
+		if err != nil {
+			return built, option("deadline", *c.Deadline, "runtime/deadline/period such as 200us/1ms/1ms")
+		}
+		built.Deadline = bandwidth
+	}
+	if err := c.words(&built); err != nil {
+		return built, err
+	}
+	// A class that only asks for more CPUs than the built-in ceiling means both.
+	if c.CPUs != nil && c.MaxCPUs == nil {
+		built.MaxCPUs = max(built.MaxCPUs, built.CPUs)
+	}
+	return built, built.Validate()
+}
+
+func (c class) words(built *shield.Class) error {
+	partition := "auto"
+	for _, word := range []struct {
+		name   string
+		from   *string
+		to     *string
+		values []string
+	}{
+		{"smt", c.SMT, &built.SMT, []string{shield.SMTPrefer, shield.SMTRequire, shield.SMTIsolate}},
+		{"irq", c.IRQ, &built.IRQ, []string{"away", "keep"}},
+		{"exec", c.Exec, &built.Exec, []string{"demote"}},
+		{"partition", c.Partition, &partition, []string{"auto", "none"}},
+	} {
+		if word.from == nil {
+			continue
+		}
+		if !slices.Contains(word.values, *word.from) {
+			return option(word.name, *word.from, fmt.Sprintf("one of %q", word.values))
+		}
+		*word.to = *word.from
+	}
+	for _, wish := range []struct {
+		name string
+		from any
+		to   *shield.Wish
+	}{{"rtprio", c.RTPrio, &built.RTPrio}, {"memlock", c.Memlock, &built.Memlock}} {
+		switch wish.from {
+		case nil:
+		case true:
+			*wish.to = shield.On
+		case false:
+			*wish.to = shield.Off
+		case "require":
+			*wish.to = shield.Require
+		default:
+			return option(wish.name, fmt.Sprint(wish.from), `true, false or "require"`)
+		}
+	}
+	return nil
+}

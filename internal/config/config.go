@@ -1,0 +1,173 @@
+// Package config reads the administrator's policy file, /etc/rtshield/config.toml. It is strict: an unknown key or a
+// value that cannot be meant is an error with file, line and what was expected.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+	"golang.org/x/sys/unix"
+
+	"github.com/rtshield/rtshield/internal/shield"
+)
+
+// DefaultPath is the policy file unless RTSHIELD_CONFIG in the runtime's own environment names another.
+const DefaultPath = "/etc/rtshield/config.toml"
+
+// DefaultState is where the ledger lives unless [runtime] state says otherwise.
+const DefaultState = "/run/rtshield"
+
+// Config is the policy of a host.
+type Config struct {
+	// Path is the file, or "" when there was none and everything is built in.
+	Path      string
+	Delegates []string
+	State     string
+	Layout    shield.LayoutSpec
+	Classes   map[string]shield.Class
+}
+
+// file is the policy file as written. Pointers tell what is absent from what is zero.
+type file struct {
+	Runtime struct {
+		Delegates []string `toml:"delegates"`
+		State     string   `toml:"state"`
+	} `toml:"runtime"`
+	Layout struct {
+		Shield   string   `toml:"shield"`
+		Reserve  string   `toml:"reserve"`
+		CPUsFrom string   `toml:"cpus_from"`
+		Exempt   []string `toml:"exempt"`
+	} `toml:"layout"`
+	Class map[string]class `toml:"class"`
+}
+
+// Path gives the policy file's path.
+func Path() string {
+	if path := os.Getenv("RTSHIELD_CONFIG"); path != "" {
+		return path
+	}
+	return DefaultPath
+}
+
+// Default is the policy of a host without a policy file.
+func Default() Config {
+	return Config{Delegates: []string{"runc", "crun"}, State: DefaultState, Classes: shield.BuiltinClasses()}
+}
+
+// Load reads the policy file. A missing file at the default path is the default policy; one named by RTSHIELD_CONFIG
+// has to exist.
+func Load() (Config, error) {
+	path := Path()
+	data, err := readTrusted(path)
+	if errors.Is(err, fs.ErrNotExist) && path == DefaultPath {
+		return Default(), nil
+	}
+	if err != nil {
+		return Config{}, err
+	}
+	config, err := Parse(path, data)
+	if err != nil {
+		return Config{}, err
+	}
+	return config, nil
+}
+
+// StateDir gives the ledger's directory for verbs that must work beside a broken policy file: what the file says if it
+// can be read, else the default. A container that was started under another directory is released by its own poststop
+// hook, which carries its directory with it.
+func StateDir() string {
+	if config, err := Load(); err == nil {
+		return config.State
+	}
+	return DefaultState
+}
+
+// readTrusted reads the file if only root can have written it: it says who may outrank the kernel's own threads.
+func readTrusted(path string) ([]byte, error) {
+	for _, name := range []string{filepath.Dir(path), path} {
+		var stat unix.Stat_t
+		if err := unix.Stat(name, &stat); err != nil {
+			return nil, &fs.PathError{Op: "policy file", Path: name, Err: err}
+		}
+		if stat.Uid != 0 && int(stat.Uid) != os.Geteuid() {
+			return nil, fmt.Errorf("policy file: %s belongs to uid %d: make it root's", name, stat.Uid)
+		}
+		// A sticky directory such as /tmp lets others add files, not replace root's.
+		if stat.Mode&0o022 != 0 && stat.Mode&unix.S_ISVTX == 0 {
+			return nil, fmt.Errorf("policy file: %s has mode %04o, so that others could change it: chmod go-w %s", name, stat.Mode&0o7777, name)
+		}
+	}
+	return os.ReadFile(path)
+}
+
+// Parse reads the text of a policy file; path is for messages.
+func Parse(path string, data []byte) (Config, error) {
+	var parsed file
+	decoder := toml.NewDecoder(strings.NewReader(string(data))).DisallowUnknownFields()
+	if err := decoder.Decode(&parsed); err != nil {
+		return Config{}, decodeError(path, err)
+	}
+	at := func(problem error, table ...string) error { return locate(path, data, problem, table) }
+
+	config := Default()
+	config.Path = path
+	if len(parsed.Runtime.Delegates) > 0 {
+		config.Delegates = parsed.Runtime.Delegates
+	}
+	for _, delegate := range config.Delegates {
+		if delegate == "" || strings.Contains(delegate, "/") && !filepath.IsAbs(delegate) {
+			return Config{}, at(option("delegates", delegate, "names, or absolute paths"), "runtime")
+		}
+	}
+	if parsed.Runtime.State != "" {
+		config.State = parsed.Runtime.State
+	}
+	if !filepath.IsAbs(config.State) {
+		return Config{}, at(option("state", config.State, "an absolute path"), "runtime")
+	}
+	config.Layout = shield.LayoutSpec{
+		Shield: parsed.Layout.Shield, Reserve: parsed.Layout.Reserve, CPUsFrom: parsed.Layout.CPUsFrom, Exempt: parsed.Layout.Exempt,
+	}
+	if err := checkLayout(config.Layout); err != nil {
+		return Config{}, at(err, "layout")
+	}
+	for name, written := range parsed.Class {
+		built, err := written.build(name)
+		if err != nil {
+			return Config{}, at(err, "class", name)
+		}
+		config.Classes[name] = built
+	}
+	return config, nil
+}
+
+func checkLayout(layout shield.LayoutSpec) error {
+	if layout.Shield != "" && layout.Shield != "auto" {
+		if _, err := shield.ParseCPUs(layout.Shield); err != nil {
+			return option("shield", layout.Shield, `"auto" or a list of CPUs such as "2-7"`)
+		}
+	}
+	if !slices.Contains([]string{"", "on-demand", "always"}, layout.Reserve) {
+		return option("reserve", layout.Reserve, `"on-demand" or "always"`)
+	}
+	if !slices.Contains([]string{"", "auto", "rtshield", "engine"}, layout.CPUsFrom) {
+		return option("cpus_from", layout.CPUsFrom, `"auto", "rtshield" or "engine"`)
+	}
+	for _, pattern := range layout.Exempt {
+		if _, err := filepath.Match(pattern, ""); err != nil || pattern == "" {
+			return option("exempt", pattern, "names of tasks, or globs")
+		}
+	}
+	return nil
+}
+
+func option(name, value, want string) error {
+	return &shield.OptionError{Option: name, Value: value, Want: want}
+}

@@ -1,0 +1,124 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rtshield/rtshield/internal/shield"
+)
+
+// designExample is the policy file that the contract shows: it has to be accepted as it stands.
+const designExample = `
+[runtime]
+delegates = ["runc", "crun"]
+state     = "/run/rtshield"
+
+[layout]
+shield  = "auto"
+reserve = "on-demand"
+cpus_from = "auto"
+exempt  = []
+
+[class.fifo]
+policy = "fifo"
+priority = 50
+max_priority = 80
+cpus = 1
+max_cpus = 4
+smt = "isolate"
+partition = "auto"
+irq = "away"
+exec = "demote"
+rtprio = true
+memlock = true
+`
+
+func TestExampleOfTheContractIsTheDefault(t *testing.T) {
+	config, err := Parse("config.toml", []byte(designExample))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := config.Classes["fifo"], shield.BuiltinClasses()["fifo"]; got != want {
+		t.Errorf("class fifo of the example is %+v, the built-in one %+v", got, want)
+	}
+}
+
+func TestErrorsGiveFileLineAndExpectation(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{"garbage", "p.toml:1: "},
+		{"[runtime]\n\nstat = \"/x\"\n", `p.toml:3: unknown key "runtime.stat": expected one of delegates, state`},
+		{"[class.fifo]\npolicy = \"fofo\"\n", `p.toml:2: policy = "fofo": expected one of fifo, rr, deadline, other, batch`},
+		{"[class.fifo]\npriority = 50\n\nmax_priority = 120", `p.toml:4: max_priority = "120": expected 1-99`},
+		{"[class.fifo]\npriority = \"high\"", "p.toml:2: "},
+		{"[class.fifo]\nrtprio = \"maybe\"", `p.toml:2: rtprio = "maybe": expected true, false or "require"`},
+		{"[class.fifo]\nsmt = \"yes\"", `p.toml:2: smt = "yes": expected one of ["prefer" "require" "isolate"]`},
+		{"[class.fifo]\nprority = 1", `p.toml:2: unknown key "class.fifo.prority"`},
+		{"[class.mine]\ncpus = 2", `policy = "": expected a policy, as class mine is not built in`},
+		{"[layout]\nshield = \"2-x\"", `p.toml:2: shield = "2-x": expected "auto" or a list of CPUs`},
+		{"layout.reserve = \"sometimes\"", `p.toml:1: reserve = "sometimes": expected "on-demand" or "always"`},
+		{"[runtime]\ndelegates = [\"./runc\"]", `p.toml:2: delegates = "./runc": expected names, or absolute paths`},
+		{"[shields]\n", `unknown key "shields": expected one of [runtime], [layout]`},
+		{"[class.deadline]\ndeadline = \"1ms\"", `p.toml:2: deadline = "1ms": expected runtime/deadline/period`},
+	} {
+		_, err := Parse("p.toml", []byte(c.text))
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q:\n got %v\nwant …%s…", c.text, err, c.want)
+		}
+		if err != nil && strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q: more than one line: %q", c.text, err)
+		}
+	}
+}
+
+func TestClassInheritsFromTheBuiltInOneOfItsPolicy(t *testing.T) {
+	config, err := Parse("p.toml", []byte("[class.motor]\npolicy = \"rr\"\npriority = 10\ncpus = 6\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	motor := config.Classes["motor"]
+	if motor.Name != "motor" || motor.Policy != shield.RR || motor.Priority != 10 || motor.MaxPriority != 80 || motor.MaxCPUs != 6 {
+		t.Errorf("got %+v", motor)
+	}
+	if config.Classes["fifo"] != shield.BuiltinClasses()["fifo"] {
+		t.Error("the built-in classes are gone")
+	}
+}
+
+func TestFileThatOthersCanWriteIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "config.toml")
+	if err := os.WriteFile(path, []byte(designExample), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("RTSHIELD_CONFIG", path)
+	if _, err := Load(); err != nil {
+		t.Fatalf("a proper file: %v", err)
+	}
+	for name, mode := range map[string]os.FileMode{path: 0o666, dir: 0o777} {
+		info, err := os.Stat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(name, mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Load(); err == nil || !strings.Contains(err.Error(), "others could change it") {
+			t.Errorf("%s with mode %o: %v", name, mode, err)
+		}
+		if err := os.Chmod(name, info.Mode()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestNamedFileHasToExist(t *testing.T) {
+	t.Setenv("RTSHIELD_CONFIG", filepath.Join(t.TempDir(), "none.toml"))
+	if _, err := Load(); err == nil {
+		t.Error("RTSHIELD_CONFIG names a file that is not there, and nothing was said")
+	}
+}

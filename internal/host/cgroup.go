@@ -1,0 +1,88 @@
+package host
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/moby/sys/mountinfo"
+	"github.com/opencontainers/cgroups"
+)
+
+// Controller is a process's place in one cgroup hierarchy.
+type Controller struct {
+	// Mount is where the hierarchy is mounted, Dir the process's own directory below it.
+	Mount, Dir string
+	// Unified is true for cgroup v2.
+	Unified bool
+}
+
+// Controller finds the cgroup that holds pid's setting of a controller such as "cpuset" or "cpu": on v1 (and hybrid)
+// that controller's hierarchy, else the unified one. found is false where the host has neither.
+func (r Root) Controller(pid int, name string) (place Controller, found bool, err error) {
+	paths, err := cgroups.ParseCgroupFile(r.Path("proc", strconv.Itoa(pid), "cgroup"))
+	if err != nil {
+		return Controller{}, false, err
+	}
+	path, v1 := paths[name]
+	if !v1 {
+		if path, found = paths[""]; !found {
+			return Controller{}, false, nil
+		}
+	}
+	mount, err := r.cgroupMount(name, v1)
+	if err != nil || mount == nil {
+		return Controller{}, false, err
+	}
+	// Seen from a cgroup namespace, or where only a subtree is mounted, the path is relative to the mount's own root.
+	below, err := filepath.Rel(mount.Root, path)
+	if err != nil || below == ".." || strings.HasPrefix(below, "../") {
+		return Controller{}, false, fmt.Errorf("cgroup %s of pid %d is not below the mount %s (%s)", path, pid, mount.Mountpoint, mount.Root)
+	}
+	return Controller{Mount: mount.Mountpoint, Dir: filepath.Join(mount.Mountpoint, below), Unified: !v1}, true, nil
+}
+
+func (r Root) cgroupMount(controller string, v1 bool) (*mountinfo.Info, error) {
+	file, err := os.Open(r.Path("proc/self/mountinfo"))
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	mounts, err := mountinfo.GetMountsFromReader(file, func(info *mountinfo.Info) (skip, stop bool) {
+		if v1 {
+			wanted := info.FSType == "cgroup" && hasOption(info.VFSOptions, controller)
+			return !wanted, wanted
+		}
+		wanted := info.FSType == "cgroup2"
+		return !wanted, wanted
+	})
+	if err != nil || len(mounts) == 0 {
+		return nil, err
+	}
+	return mounts[0], nil
+}
+
+func hasOption(options, wanted string) bool {
+	for option := range strings.SplitSeq(options, ",") {
+		if option == wanted {
+			return true
+		}
+	}
+	return false
+}
+
+// CgroupPopulated says whether any process is left in a cgroup directory or below it.
+func (r Root) CgroupPopulated(dir string) bool {
+	populated := false
+	_ = filepath.WalkDir(r.Path(dir), func(path string, entry os.DirEntry, err error) error {
+		if err != nil || !entry.IsDir() || populated {
+			return filepath.SkipDir
+		}
+		procs, err := os.ReadFile(filepath.Join(path, "cgroup.procs"))
+		populated = err == nil && len(procs) > 0
+		return nil
+	})
+	return populated
+}

@@ -1,0 +1,54 @@
+// Package cpuset reads and sets the CPUs of cgroups, v1 and v2.
+package cpuset
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"k8s.io/utils/cpuset"
+
+	"github.com/rtshield/rtshield/internal/host"
+)
+
+// CPUs gives cpuset.cpus of a cgroup directory: the set asked for, empty on v2 for "all that the parent has".
+func CPUs(root host.Root, dir string) (cpuset.CPUSet, error) {
+	text, err := root.Read(dir, "cpuset.cpus")
+	if err != nil {
+		return cpuset.CPUSet{}, err
+	}
+	return cpuset.Parse(text)
+}
+
+// SetCPUs writes it. Empty clears it, which only v2 allows for a cgroup with processes.
+func SetCPUs(root host.Root, dir string, cpus cpuset.CPUSet) error {
+	return root.Write(cpus.String(), dir, "cpuset.cpus")
+}
+
+// Effective gives the CPUs that tasks of the directory really may use: cpuset.cpus.effective on v2,
+// cpuset.effective_cpus on v1.
+func Effective(root host.Root, dir string) (cpuset.CPUSet, error) {
+	text, err := root.Read(dir, "cpuset.cpus.effective")
+	if errors.Is(err, fs.ErrNotExist) {
+		text, err = root.Read(dir, "cpuset.effective_cpus")
+	}
+	if err != nil {
+		return cpuset.CPUSet{}, err
+	}
+	return cpuset.Parse(text)
+}
+
+// Nearest gives the first directory from dir upwards that has the cpuset controller, and fs.ErrNotExist if none has:
+// on v2 a cgroup can live without it, bound by its ancestor's set.
+func Nearest(root host.Root, dir, mount string) (string, error) {
+	for at := dir; len(at) >= len(mount); at = filepath.Dir(at) {
+		if _, err := root.Read(at, "cpuset.cpus"); err == nil {
+			return at, nil
+		}
+		if at == mount {
+			break
+		}
+	}
+	return "", fmt.Errorf("no cpuset controller from %s up: %w", dir, fs.ErrNotExist)
+}

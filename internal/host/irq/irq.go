@@ -1,0 +1,137 @@
+// Package irq reads and sets where device interrupts may arrive, below /proc/irq.
+package irq
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sort"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+	"k8s.io/utils/cpuset"
+
+	"github.com/rtshield/rtshield/internal/host"
+)
+
+// ErrManaged: the kernel owns this interrupt's affinity (a queue of a multi-queue device). Writes fail with EIO before
+// Linux 6.12 and with EPERM since, where smp_affinity_list is mode 0444. Only the boot option isolcpus=managed_irq
+// keeps it away from a CPU.
+var ErrManaged = errors.New("managed by the kernel")
+
+// ErrNoVector: the other CPUs have no interrupt vector left (ENOSPC).
+var ErrNoVector = errors.New("no free interrupt vector on the other CPUs")
+
+// Numbers lists the device interrupts in order. Per-CPU ones (timer, IPIs) are not among them: they have no affinity.
+func Numbers(root host.Root) ([]int, error) {
+	entries, err := os.ReadDir(root.Path("proc/irq"))
+	if err != nil {
+		return nil, err
+	}
+	var numbers []int
+	for _, entry := range entries {
+		if number, err := strconv.Atoi(entry.Name()); err == nil {
+			numbers = append(numbers, number)
+		}
+	}
+	sort.Ints(numbers)
+	return numbers, nil
+}
+
+// Affinity gives the CPUs that an interrupt may be sent to. An interrupt that went away meanwhile, or that has no
+// affinity (per-CPU), gives fs.ErrNotExist.
+func Affinity(root host.Root, number int) (cpuset.CPUSet, error) {
+	return readList(root, number, "smp_affinity_list")
+}
+
+// Effective gives the CPUs that an interrupt is sent to at present. On x86 without interrupt remapping a new affinity
+// takes effect with the next interrupt, so Effective may lag behind Affinity. Needs
+// CONFIG_GENERIC_IRQ_EFFECTIVE_AFF_MASK, else fs.ErrNotExist.
+func Effective(root host.Root, number int) (cpuset.CPUSet, error) {
+	return readList(root, number, "effective_affinity_list")
+}
+
+func readList(root host.Root, number int, file string) (cpuset.CPUSet, error) {
+	text, err := root.Read("proc/irq", strconv.Itoa(number), file)
+	if errors.Is(err, unix.EIO) { // per-CPU interrupts of some architectures have the file but no answer
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		return cpuset.CPUSet{}, err
+	}
+	return cpuset.Parse(text)
+}
+
+// SetAffinity sends an interrupt to cpus from now on. Errors wrap ErrManaged or ErrNoVector where that is the cause.
+func SetAffinity(root host.Root, number int, cpus cpuset.CPUSet) error {
+	err := root.Write(cpus.String(), "proc/irq", strconv.Itoa(number), "smp_affinity_list")
+	switch {
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EIO), errors.Is(err, unix.EACCES):
+		return fmt.Errorf("%w: %w", ErrManaged, err)
+	case errors.Is(err, unix.ENOSPC):
+		return fmt.Errorf("%w: %w", ErrNoVector, err)
+	}
+	return err
+}
+
+// Default gives the CPUs that interrupts allocated from now on get (default_smp_affinity).
+func Default(root host.Root) (cpuset.CPUSet, error) {
+	text, err := root.Read("proc/irq/default_smp_affinity")
+	if err != nil {
+		return cpuset.CPUSet{}, err
+	}
+	return ParseMask(text)
+}
+
+// SetDefault writes it. The kernel offers no list form of this file, only the mask.
+func SetDefault(root host.Root, cpus cpuset.CPUSet) error {
+	return root.Write(FormatMask(cpus), "proc/irq/default_smp_affinity")
+}
+
+// Name gives what /proc/interrupts shows at the end of the line: the handlers' names, or "" for an interrupt without
+// a handler.
+func Name(root host.Root, number int) string {
+	name, err := root.Read("sys/kernel/irq", strconv.Itoa(number), "actions")
+	if err != nil || name == "" || name == "(null)" {
+		return ""
+	}
+	return name
+}
+
+// ParseMask reads the kernel's mask format: hexadecimal words of 32 CPUs, highest first, separated by commas.
+func ParseMask(text string) (cpuset.CPUSet, error) {
+	words := strings.Split(strings.TrimSpace(text), ",")
+	var cpus []int
+	for i, word := range words {
+		bits, err := strconv.ParseUint(word, 16, 32)
+		if err != nil {
+			return cpuset.CPUSet{}, fmt.Errorf("%q is not a CPU mask", text)
+		}
+		base := 32 * (len(words) - 1 - i)
+		for bit := range 32 {
+			if bits>>bit&1 == 1 {
+				cpus = append(cpus, base+bit)
+			}
+		}
+	}
+	return cpuset.New(cpus...), nil
+}
+
+// FormatMask gives the kernel's mask format, without leading zero words.
+func FormatMask(cpus cpuset.CPUSet) string {
+	list := cpus.List()
+	if len(list) == 0 {
+		return "0"
+	}
+	words := make([]uint32, list[len(list)-1]/32+1)
+	for _, cpu := range list {
+		words[cpu/32] |= 1 << (cpu % 32)
+	}
+	text := strconv.FormatUint(uint64(words[len(words)-1]), 16)
+	for i := len(words) - 2; i >= 0; i-- {
+		text += fmt.Sprintf(",%08x", words[i])
+	}
+	return text
+}

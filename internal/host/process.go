@@ -1,0 +1,67 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"k8s.io/utils/cpuset"
+)
+
+// StartTime gives field 22 of /proc/PID/stat, in clock ticks since boot: with the pid it names one process for ever.
+func (r Root) StartTime(pid int) (uint64, error) {
+	_, start, err := r.stat(pid)
+	return start, err
+}
+
+// Alive says whether the process that had this start time still runs. A zombie does not, unless it is only the first
+// thread that has ended (pthread_exit in main) while others run on.
+func (r Root) Alive(pid int, start uint64) bool {
+	state, now, err := r.stat(pid)
+	if err != nil || now != start {
+		return false
+	}
+	if state != "Z" && state != "X" {
+		return true
+	}
+	threads, err := os.ReadDir(r.Path("proc", strconv.Itoa(pid), "task"))
+	return err == nil && len(threads) > 1
+}
+
+func (r Root) stat(pid int) (state string, start uint64, err error) {
+	text, err := r.Read("proc", strconv.Itoa(pid), "stat")
+	if err != nil {
+		return "", 0, err
+	}
+	// The second field is the name in parentheses and may itself hold spaces and parentheses.
+	_, rest, found := cutLast(text, ") ")
+	fields := strings.Fields(rest)
+	if !found || len(fields) < 20 {
+		return "", 0, fmt.Errorf("/proc/%d/stat: unexpected %q", pid, text)
+	}
+	start, err = strconv.ParseUint(fields[19], 10, 64)
+	return fields[0], start, err
+}
+
+func cutLast(text, separator string) (before, after string, found bool) {
+	if i := strings.LastIndex(text, separator); i >= 0 {
+		return text[:i], text[i+len(separator):], true
+	}
+	return text, "", false
+}
+
+// AllowedCPUs gives Cpus_allowed_list of a process: its affinity, already cut to its cpuset.
+func (r Root) AllowedCPUs(pid int) (cpuset.CPUSet, error) {
+	text, err := r.Read("proc", strconv.Itoa(pid), "status")
+	if err != nil {
+		return cpuset.CPUSet{}, err
+	}
+	for line := range strings.Lines(text) {
+		if list, found := strings.CutPrefix(line, "Cpus_allowed_list:"); found {
+			return cpuset.Parse(strings.TrimSpace(list))
+		}
+	}
+	return cpuset.CPUSet{}, errors.New("no Cpus_allowed_list in /proc/PID/status")
+}

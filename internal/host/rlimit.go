@@ -1,0 +1,24 @@
+package host
+
+import "golang.org/x/sys/unix"
+
+// Unlimited is RLIM_INFINITY.
+const Unlimited = unix.RLIM_INFINITY
+
+// CanRaise says whether this process, and so the runtime that it becomes, may give a child the hard limit value for a
+// resource such as unix.RLIMIT_RTPRIO. It tries, on itself, and goes back: asking for CAP_SYS_RESOURCE would not see a
+// security module that refuses.
+func CanRaise(resource int, value uint64) bool {
+	var before unix.Rlimit
+	if err := unix.Getrlimit(resource, &before); err != nil {
+		return false
+	}
+	if before.Max >= value {
+		return true
+	}
+	if err := unix.Setrlimit(resource, &unix.Rlimit{Cur: before.Cur, Max: value}); err != nil {
+		return false
+	}
+	_ = unix.Setrlimit(resource, &before) // lowering is always allowed
+	return true
+}

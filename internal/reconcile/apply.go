@@ -1,0 +1,203 @@
+package reconcile
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+	"k8s.io/utils/cpuset"
+
+	"github.com/rtshield/rtshield/internal/host"
+	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
+	"github.com/rtshield/rtshield/internal/host/irq"
+	"github.com/rtshield/rtshield/internal/host/rt"
+	"github.com/rtshield/rtshield/internal/shield"
+)
+
+const errNoDevice = unix.ENODEV
+
+// Report says what one reconcile did.
+type Report struct {
+	// Dropped are the containers whose owner had died without a release.
+	Dropped []string
+	// Changed are the settings that were written and read back.
+	Changed []Change
+	// Refused are those that the kernel did not take, with its reason.
+	Refused []Refusal
+}
+
+// Change is a setting that was written. Now is what it reads since, Was what it read before.
+type Change struct {
+	shield.Setting
+	Was string
+}
+
+// Refusal is a setting that the kernel did not take.
+type Refusal struct {
+	shield.Setting
+	Err error
+}
+
+// Run brings the kernel to the plan of the open ledger and saves the ledger. Baselines are saved before the first
+// write: killed at any moment, the next Run knows what the values were.
+//
+// A refused setting is in the report, not an error: whether it breaks a promise is for the caller to say.
+func Run(root host.Root, session *shield.Session) (Report, error) {
+	report := Report{Dropped: sweep(root, session.Ledger)}
+	seen, err := Observe(root, session.Ledger)
+	if err != nil {
+		return report, err
+	}
+	forgetGone(session.Ledger, seen)
+	settings := shield.Plan(session.Ledger, seen)
+	record(session.Ledger, settings)
+	if err := session.Save(); err != nil {
+		return report, err
+	}
+	session.Unmovable = nil
+	for _, setting := range settings {
+		if setting.Differs() {
+			was := setting.Now
+			now, err := write(root, setting)
+			if err != nil && gone(err) {
+				delete(session.Baselines, setting.Knob.String())
+				continue
+			}
+			setting.Now = now
+			if err != nil {
+				report.Refused = append(report.Refused, Refusal{setting, err})
+				refuse(session.Ledger, setting.Knob, err)
+			} else {
+				report.Changed = append(report.Changed, Change{setting, was})
+			}
+		}
+		if setting.Now == setting.Baseline { // nothing of ours in it, also where the kernel refused: nothing to restore
+			delete(session.Baselines, setting.Knob.String())
+		}
+	}
+	return report, session.Save()
+}
+
+// forgetGone drops the baselines of knobs that no longer exist: their cgroup or device went away, and with it all that
+// was to be restored.
+func forgetGone(ledger *shield.Ledger, seen shield.Observation) {
+	for name := range ledger.Baselines {
+		knob, err := shield.ParseKnob(name)
+		if err != nil {
+			continue
+		}
+		_, isMask := seen.Masks[knob]
+		_, isBudget := seen.Budgets[knob.Name]
+		if !isMask && !(knob.Kind == shield.RTBudget && isBudget) {
+			delete(ledger.Baselines, name)
+		}
+	}
+}
+
+func record(ledger *shield.Ledger, settings []shield.Setting) {
+	for _, setting := range settings {
+		name := setting.Knob.String()
+		if _, known := ledger.Baselines[name]; known || !setting.Differs() {
+			continue
+		}
+		if ledger.Baselines == nil {
+			ledger.Baselines = map[string]string{}
+		}
+		ledger.Baselines[name] = setting.Baseline
+	}
+}
+
+func refuse(ledger *shield.Ledger, knob shield.Knob, err error) {
+	if ledger.Unmovable == nil {
+		ledger.Unmovable = map[string]string{}
+	}
+	ledger.Unmovable[knob.String()] = Reason(err)
+}
+
+// Reason puts a refusal into words for people.
+func Reason(err error) string {
+	for _, known := range []error{irq.ErrManaged, irq.ErrNoVector} {
+		if errors.Is(err, known) {
+			return known.Error()
+		}
+	}
+	return err.Error()
+}
+
+// KnobPath gives the file that a knob is, for people.
+func KnobPath(knob shield.Knob) string {
+	switch knob.Kind {
+	case shield.IRQ:
+		return "/proc/irq/" + knob.Name + "/smp_affinity_list"
+	case shield.IRQDefault:
+		return "/proc/irq/default_smp_affinity"
+	case shield.Cpuset:
+		return knob.Name + "/cpuset.cpus"
+	case shield.RTBudget:
+		return knob.Name + "/cpu.rt_runtime_us"
+	}
+	return knob.String()
+}
+
+// write sets one knob and gives what the kernel says afterwards: a write is not done until it was read back.
+func write(root host.Root, setting shield.Setting) (now string, err error) {
+	err = set(root, setting)
+	now, readErr := read(root, setting.Knob)
+	switch {
+	case err != nil && readErr != nil:
+		return setting.Now, err
+	case err != nil:
+		return now, err
+	case readErr != nil:
+		return setting.Now, readErr
+	case now != setting.Want:
+		return now, fmt.Errorf("%s: wrote %s, reads back %s", setting.Knob, setting.Want, now)
+	}
+	return now, nil
+}
+
+func set(root host.Root, setting shield.Setting) error {
+	if setting.Kind == shield.RTBudget {
+		runtime, err := strconv.ParseInt(setting.Want, 10, 64)
+		if err != nil {
+			return err
+		}
+		return rt.SetRuntime(root, setting.Name, runtime)
+	}
+	cpus, err := cpuset.Parse(setting.Want)
+	if err != nil {
+		return err
+	}
+	switch setting.Kind {
+	case shield.IRQ:
+		number, err := strconv.Atoi(setting.Name)
+		if err != nil {
+			return err
+		}
+		return irq.SetAffinity(root, number, cpus)
+	case shield.IRQDefault:
+		return irq.SetDefault(root, cpus)
+	case shield.Cpuset:
+		return hostcpuset.SetCPUs(root, setting.Name, cpus)
+	}
+	return fmt.Errorf("unknown knob %s", setting.Knob)
+}
+
+func read(root host.Root, knob shield.Knob) (string, error) {
+	var cpus cpuset.CPUSet
+	var err error
+	switch knob.Kind {
+	case shield.IRQ:
+		number, _ := strconv.Atoi(knob.Name)
+		cpus, err = irq.Affinity(root, number)
+	case shield.IRQDefault:
+		cpus, err = irq.Default(root)
+	case shield.Cpuset:
+		cpus, err = hostcpuset.CPUs(root, knob.Name)
+	case shield.RTBudget:
+		runtime, _, err := rt.Budget(root, knob.Name)
+		return strconv.FormatInt(runtime, 10), err
+	}
+	return cpus.String(), err
+}

@@ -1,0 +1,129 @@
+// Package reconcile brings the kernel to the plan: it reads the knobs, writes the differences, reads back, and keeps
+// the baselines. It is safe to run at any time, by any process, any number of times.
+package reconcile
+
+import (
+	"errors"
+	"io/fs"
+	"strconv"
+
+	"k8s.io/utils/cpuset"
+
+	"github.com/rtshield/rtshield/internal/host"
+	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
+	"github.com/rtshield/rtshield/internal/host/irq"
+	"github.com/rtshield/rtshield/internal/host/rt"
+	"github.com/rtshield/rtshield/internal/shield"
+)
+
+// Observe reads every knob that the ledger's grants or baselines concern. Without either, it reads nothing.
+func Observe(root host.Root, ledger *shield.Ledger) (shield.Observation, error) {
+	seen := shield.Observation{Masks: map[shield.Knob]cpuset.CPUSet{}, Budgets: map[string]shield.BudgetState{}}
+	if ledger.Empty() {
+		return seen, nil
+	}
+	topo, err := root.Topology()
+	if err != nil {
+		return seen, err
+	}
+	seen.Online = topo.Online
+	for _, part := range []func() error{
+		func() error { return observeIRQs(root, seen) },
+		func() error { return observeCpusets(root, ledger, seen) },
+		func() error { return observeBudgets(root, ledger, seen) },
+	} {
+		if err := part(); err != nil {
+			return seen, err
+		}
+	}
+	return seen, nil
+}
+
+func observeIRQs(root host.Root, seen shield.Observation) error {
+	numbers, err := irq.Numbers(root)
+	if err != nil {
+		return err
+	}
+	for _, number := range numbers {
+		cpus, err := irq.Affinity(root, number)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		seen.Masks[shield.Knob{Kind: shield.IRQ, Name: strconv.Itoa(number)}] = cpus
+	}
+	cpus, err := irq.Default(root)
+	if err != nil {
+		return err
+	}
+	seen.Masks[shield.Knob{Kind: shield.IRQDefault}] = cpus
+	return nil
+}
+
+// observeCpusets reads the cpusets of ordinary containers that were cut. What is gone is left out, and forgotten.
+func observeCpusets(root host.Root, ledger *shield.Ledger, seen shield.Observation) error {
+	knobs := map[shield.Knob]bool{}
+	for _, ordinary := range ledger.Ordinary {
+		if ordinary.Bound && ordinary.Cpuset != "" {
+			knobs[shield.Knob{Kind: shield.Cpuset, Name: ordinary.Cpuset}] = true
+		}
+	}
+	for name := range ledger.Baselines {
+		if knob, err := shield.ParseKnob(name); err == nil && knob.Kind == shield.Cpuset {
+			knobs[knob] = true
+		}
+	}
+	for knob := range knobs {
+		cpus, err := hostcpuset.CPUs(root, knob.Name)
+		if gone(err) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		seen.Masks[knob] = cpus
+	}
+	return nil
+}
+
+func observeBudgets(root host.Root, ledger *shield.Ledger, seen shield.Observation) error {
+	dirs := map[string]bool{}
+	for _, grant := range ledger.Grants {
+		for _, dir := range grant.Cgroups.Budgets {
+			dirs[dir] = true
+		}
+	}
+	for name := range ledger.Baselines {
+		if knob, err := shield.ParseKnob(name); err == nil && knob.Kind == shield.RTBudget {
+			dirs[knob.Name] = true
+		}
+	}
+	for dir := range dirs {
+		runtime, period, err := rt.Budget(root, dir)
+		if gone(err) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		state := shield.BudgetState{Budget: shield.Budget{Runtime: runtime, Period: period}}
+		for _, child := range rt.Children(root, dir) {
+			if dirs[child] {
+				continue
+			}
+			if childRuntime, childPeriod, err := rt.Budget(root, child); err == nil && childPeriod > 0 {
+				state.Others += childRuntime * period / childPeriod
+			}
+		}
+		seen.Budgets[dir] = state
+	}
+	return nil
+}
+
+// gone: the file or its cgroup does not exist any more. Reading in a directory that is just being removed gives
+// ENODEV.
+func gone(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNoDevice)
+}

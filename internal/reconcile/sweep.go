@@ -1,0 +1,53 @@
+package reconcile
+
+import (
+	"github.com/rtshield/rtshield/internal/host"
+	"github.com/rtshield/rtshield/internal/shield"
+)
+
+// sweep takes out of the ledger what belongs to nobody any more: the runtime was killed before its hook ran, or the
+// container ended and no engine came to delete it. It returns their names.
+func sweep(root host.Root, ledger *shield.Ledger) []string {
+	var dropped []string
+	for _, grant := range append([]shield.Grant(nil), ledger.Grants...) {
+		if !lives(root, grant.Owner, grant.Bound, grant.Cgroups.Cpuset) {
+			ledger.Release(grant.Key)
+			dropped = append(dropped, grant.Name)
+		}
+	}
+	for _, ordinary := range append([]shield.Ordinary(nil), ledger.Ordinary...) {
+		if !lives(root, ordinary.Owner, ordinary.Bound, ordinary.Cpuset) {
+			ledger.Release(ordinary.Key)
+		}
+	}
+	return dropped
+}
+
+// lives: a container without a pid namespace of its own can outlive its first process, so its cgroup counts too.
+func lives(root host.Root, owner shield.Owner, bound bool, cgroup string) bool {
+	if root.Alive(owner.PID, owner.Start) {
+		return true
+	}
+	return bound && cgroup != "" && root.CgroupPopulated(cgroup)
+}
+
+// Live says whether a grant's container still runs or is being made.
+func Live(root host.Root, grant shield.Grant) bool {
+	return lives(root, grant.Owner, grant.Bound, grant.Cgroups.Cpuset)
+}
+
+// Stale says whether anything in the ledger has lost its owner, so that a Run has something to clean up.
+func Stale(root host.Root, ledger *shield.Ledger) bool {
+	for _, grant := range ledger.Grants {
+		if !Live(root, grant) {
+			return true
+		}
+	}
+	for _, ordinary := range ledger.Ordinary {
+		if !lives(root, ordinary.Owner, ordinary.Bound, ordinary.Cpuset) {
+			return true
+		}
+	}
+	// A knob with a baseline that no grant takes anything from: the last release was killed on its way.
+	return len(ledger.Grants) == 0 && len(ledger.Baselines) > 0 && len(ledger.Ordinary) == 0
+}

@@ -1,0 +1,190 @@
+package shield
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+)
+
+// Policy is a scheduling policy by the name that chrt(1) and the annotations use.
+type Policy string
+
+// The policies that a class or a request can name.
+const (
+	FIFO     Policy = "fifo"
+	RR       Policy = "rr"
+	Deadline Policy = "deadline"
+	Other    Policy = "other"
+	Batch    Policy = "batch"
+)
+
+// Policies lists them all, strongest last.
+var Policies = []Policy{Batch, Other, RR, FIFO, Deadline}
+
+// RealTime says whether tasks of this policy run before all ordinary ones.
+func (p Policy) RealTime() bool { return p == FIFO || p == RR || p == Deadline }
+
+// HasPriority says whether the policy has a static priority, 1-99.
+func (p Policy) HasPriority() bool { return p == FIFO || p == RR }
+
+// rank orders policies by what they can do to a host: a request may go down from its class, not up.
+func (p Policy) rank() int {
+	switch p {
+	case FIFO, RR:
+		return 1
+	case Deadline:
+		return 2
+	}
+	return 0
+}
+
+// Bandwidth is the triple of SCHED_DEADLINE. All zero for other policies.
+type Bandwidth struct {
+	Runtime  time.Duration `json:"runtime"`
+	Deadline time.Duration `json:"deadline"`
+	Period   time.Duration `json:"period"`
+}
+
+// ParseBandwidth reads "runtime/deadline/period" as Go durations, such as 200us/1ms/1ms. The kernel wants
+// 1024 ns ≤ runtime ≤ deadline ≤ period (sched_attr(2)).
+func ParseBandwidth(text string) (Bandwidth, error) {
+	wrong := fmt.Errorf("%q is not runtime/deadline/period such as 200us/1ms/1ms", text)
+	parts := strings.Split(text, "/")
+	if len(parts) != 3 {
+		return Bandwidth{}, wrong
+	}
+	var values [3]time.Duration
+	for i, part := range parts {
+		value, err := time.ParseDuration(part)
+		if err != nil {
+			return Bandwidth{}, wrong
+		}
+		values[i] = value
+	}
+	b := Bandwidth{Runtime: values[0], Deadline: values[1], Period: values[2]}
+	if b.Runtime < 1024 || b.Runtime > b.Deadline || b.Deadline > b.Period {
+		return Bandwidth{}, fmt.Errorf("%q: the kernel wants 1024ns ≤ runtime ≤ deadline ≤ period", text)
+	}
+	return b, nil
+}
+
+// String gives the form that ParseBandwidth reads.
+func (b Bandwidth) String() string {
+	return fmt.Sprintf("%v/%v/%v", b.Runtime, b.Deadline, b.Period)
+}
+
+// Wish is a class option that a host may be unable to fulfil.
+type Wish string
+
+// The three degrees of a wish.
+const (
+	Off Wish = "off"
+	// On asks for it; a host that cannot is reported as a limit.
+	On Wish = "on"
+	// Require refuses the container on a host that cannot.
+	Require Wish = "require"
+)
+
+// Thread policies, with the meaning of OpenStack Nova's hw:cpu_thread_policy.
+const (
+	SMTPrefer  = "prefer"
+	SMTRequire = "require"
+	SMTIsolate = "isolate"
+)
+
+// Class is a kind of service that the administrator defines: defaults and ceilings for the containers that ask for it.
+type Class struct {
+	Name   string
+	Policy Policy
+	// Priority is the default static priority, 1-99, of fifo and rr.
+	Priority int
+	// MaxPriority is the highest that a container may choose.
+	MaxPriority int
+	// Nice is -20 to 19, for other and batch.
+	Nice int
+	// Deadline is the default bandwidth of policy deadline.
+	Deadline Bandwidth
+	// CPUs is how many a container gets that does not say; MaxCPUs how many it may choose.
+	CPUs    int
+	MaxCPUs int
+	// SMT is prefer, require or isolate.
+	SMT string
+	// IRQ is "away" or "keep".
+	IRQ string
+	// Exec is "demote" or "inherit": the policy of processes added by exec.
+	Exec string
+	// RTPrio raises RLIMIT_RTPRIO to MaxPriority, Memlock RLIMIT_MEMLOCK to unlimited.
+	RTPrio  Wish
+	Memlock Wish
+}
+
+// BuiltinClasses gives the classes of a host without a policy file, by name.
+func BuiltinClasses() map[string]Class {
+	base := Class{
+		CPUs: 1, MaxCPUs: 4, SMT: SMTIsolate, IRQ: "away", Exec: "demote", RTPrio: Off, Memlock: Off,
+	}
+	with := func(change func(*Class)) Class {
+		class := base
+		change(&class)
+		return class
+	}
+	realtime := func(name string, policy Policy) Class {
+		return with(func(c *Class) {
+			c.Name, c.Policy, c.Priority, c.MaxPriority = name, policy, 50, 80
+			c.RTPrio, c.Memlock = On, On
+		})
+	}
+	return map[string]Class{
+		"fifo": realtime("fifo", FIFO),
+		"rr":   realtime("rr", RR),
+		"deadline": with(func(c *Class) {
+			c.Name, c.Policy, c.Memlock = "deadline", Deadline, On
+			c.Deadline = Bandwidth{Runtime: 500 * time.Microsecond, Deadline: time.Millisecond, Period: time.Millisecond}
+		}),
+		"batch": with(func(c *Class) { c.Name, c.Policy = "batch", Batch }),
+	}
+}
+
+// Validate checks a class for values that cannot be meant. The error names the option as the policy file does.
+func (c Class) Validate() error {
+	switch {
+	case !slices.Contains(Policies, c.Policy):
+		return optionError("policy", string(c.Policy), "one of fifo, rr, deadline, other, batch")
+	case c.Policy.HasPriority() && (c.Priority < 1 || c.Priority > 99):
+		return optionError("priority", fmt.Sprint(c.Priority), "1-99")
+	case c.Policy.HasPriority() && (c.MaxPriority < 1 || c.MaxPriority > 99):
+		return optionError("max_priority", fmt.Sprint(c.MaxPriority), "1-99")
+	case c.Policy.HasPriority() && c.Priority > c.MaxPriority:
+		return optionError("priority", fmt.Sprint(c.Priority), fmt.Sprintf("at most max_priority, %d", c.MaxPriority))
+	case c.Nice < -20 || c.Nice > 19:
+		return optionError("nice", fmt.Sprint(c.Nice), "-20 to 19")
+	case c.CPUs < 1:
+		return optionError("cpus", fmt.Sprint(c.CPUs), "1 or more")
+	case c.MaxCPUs < c.CPUs:
+		return optionError("max_cpus", fmt.Sprint(c.MaxCPUs), fmt.Sprintf("at least cpus, %d", c.CPUs))
+	case c.Policy == Deadline && c.Deadline == Bandwidth{}:
+		return optionError("deadline", "", "runtime/deadline/period such as 200us/1ms/1ms")
+	}
+	return nil
+}
+
+// OptionError is a value of the policy file that cannot be used.
+type OptionError struct{ Option, Value, Want string }
+
+func optionError(option, value, want string) error { return &OptionError{option, value, want} }
+
+func (e *OptionError) Error() string {
+	return fmt.Sprintf("%s = %q: expected %s", e.Option, e.Value, e.Want)
+}
+
+// ClassNames gives the names in order, for messages.
+func ClassNames(classes map[string]Class) string {
+	names := make([]string, 0, len(classes))
+	for name := range classes {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	return strings.Join(names, ", ")
+}

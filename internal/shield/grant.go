@@ -1,0 +1,91 @@
+package shield
+
+import (
+	"fmt"
+	"time"
+)
+
+// Owner is the process that a grant lives and dies with. The start time tells it from a later process with its pid.
+type Owner struct {
+	PID int `json:"pid"`
+	// Start is field 22 of /proc/PID/stat, in clock ticks since boot.
+	Start uint64 `json:"start"`
+}
+
+// Limit is something that a class promises and this host cannot do, with the reason and what would help.
+type Limit struct {
+	What string `json:"what"`
+	Why  string `json:"why"`
+	Help string `json:"help,omitempty"`
+}
+
+func (l Limit) String() string {
+	text := l.What + ": " + l.Why
+	if l.Help != "" {
+		text += " (" + l.Help + ")"
+	}
+	return text
+}
+
+// Grant is what a container got.
+type Grant struct {
+	Key
+	Name  string `json:"name"`
+	Class string `json:"class"`
+	CPUs  CPUs   `json:"cpus"`
+	Mems  CPUs   `json:"mems"`
+	// Idle holds siblings of CPUs that stay without any work.
+	Idle     CPUs      `json:"idle"`
+	Policy   Policy    `json:"policy"`
+	Priority int       `json:"priority,omitempty"`
+	Nice     int       `json:"nice,omitempty"`
+	Deadline Bandwidth `json:"deadline,omitzero"`
+	IRQ      string    `json:"irq"`
+	// Budget is what the container's cgroup gets of the real-time budget, on cgroup v1 with RT_GROUP_SCHED. Zero
+	// elsewhere.
+	Budget Budget  `json:"budget,omitzero"`
+	Level  string  `json:"level"`
+	Limits []Limit `json:"limits,omitempty"`
+	// Owner is the runtime's process until the createRuntime hook binds the container's init.
+	Owner   Owner     `json:"owner"`
+	Bound   bool      `json:"bound"`
+	Bundle  string    `json:"bundle"`
+	Created time.Time `json:"created"`
+	Cgroups Cgroups   `json:"cgroups"`
+}
+
+// Cgroups are the absolute directories of a bound container.
+type Cgroups struct {
+	// Cpuset is where its cpuset is set. On cgroup v2 that is the only directory.
+	Cpuset string `json:"cpuset,omitempty"`
+	// Budgets is the chain of cgroup v1 cpu directories that need a real-time budget, top-down, the container's own
+	// last. Empty where the kernel wants none.
+	Budgets []string `json:"budgets,omitempty"`
+}
+
+// Held is all that nobody else may have.
+func (g Grant) Held() CPUs { return CPUsOf(g.CPUs.Union(g.Idle.CPUSet)) }
+
+// PolicyText gives policy and parameters as people write them: "fifo 50", "other nice -5".
+func (g Grant) PolicyText() string {
+	switch {
+	case g.Policy.HasPriority():
+		return fmt.Sprintf("%s %d", g.Policy, g.Priority)
+	case g.Policy == Deadline:
+		return fmt.Sprintf("%s %s", g.Policy, g.Deadline)
+	case g.Nice != 0:
+		return fmt.Sprintf("%s nice %d", g.Policy, g.Nice)
+	}
+	return string(g.Policy)
+}
+
+// Ordinary is a container without a class whose cpuset was cut because others hold CPUs that it could have used.
+type Ordinary struct {
+	Key
+	Name string `json:"name"`
+	// Wanted is the cpuset it has when nobody holds a CPU. Empty means all that its parent has.
+	Wanted CPUs   `json:"wanted"`
+	Owner  Owner  `json:"owner"`
+	Bound  bool   `json:"bound"`
+	Cpuset string `json:"cpuset,omitempty"`
+}

@@ -1,0 +1,119 @@
+package shield
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/xrash/smetrics"
+)
+
+// Domain is the annotation domain: rtshield.io/<key> for a pod or container, <key>.rtshield.io/<container> for one
+// container of a pod.
+const Domain = "rtshield.io"
+
+// The annotation keys that this version carries out.
+const (
+	KeyClass     = "class"
+	KeyCPUs      = "cpus"
+	KeyCPUSet    = "cpuset"
+	KeyPolicy    = "policy"
+	KeyPriority  = "priority"
+	KeyDeadline  = "deadline"
+	KeySMT       = "smt"
+	KeyIRQ       = "irq"
+	KeyPartition = "partition"
+)
+
+var built = []string{KeyClass, KeyCPUs, KeyCPUSet, KeyPolicy, KeyPriority, KeyDeadline, KeySMT, KeyIRQ, KeyPartition}
+
+// planned are words of the contract that this version refuses, because a container that asks for something must get
+// it or be told.
+var planned = []string{
+	"cstates", "governor", "irq-claim", "numa", "realtime-mask", "threads", "hugepages", "cpu-bandwidth", "cpu-period",
+	"rt-bandwidth",
+}
+
+// Choices holds what one container's annotations ask for, by key.
+type Choices map[string]Choice
+
+// Choice is one value with the annotation it came from.
+type Choice struct{ Value, Source string }
+
+// ReadChoices picks the annotations of our domain that speak to container (a pod's container name; empty where the
+// engine has none). The one that names the container wins over the pod's. An unknown key is an error, also when it
+// speaks to another container: a typo must not turn a real-time container into an ordinary one.
+func ReadChoices(annotations map[string]string, container string) (Choices, error) {
+	choices := Choices{}
+	named := Choices{}
+	// In order, so that of several wrong keys always the same one is reported.
+	for _, annotation := range sortedKeys(annotations) {
+		key, whose, ours := splitAnnotation(annotation)
+		if !ours {
+			continue
+		}
+		if err := checkKey(annotation, key); err != nil {
+			return nil, err
+		}
+		choice := Choice{Value: strings.TrimSpace(annotations[annotation]), Source: annotation}
+		switch {
+		case whose == "":
+			choices[key] = choice
+		case whose == container:
+			named[key] = choice
+		}
+	}
+	for key, choice := range named {
+		choices[key] = choice
+	}
+	return choices, nil
+}
+
+func sortedKeys(annotations map[string]string) []string {
+	keys := make([]string, 0, len(annotations))
+	for key := range annotations {
+		keys = append(keys, key)
+	}
+	sort.Strings(keys)
+	return keys
+}
+
+func splitAnnotation(annotation string) (key, container string, ours bool) {
+	domain, rest, found := strings.Cut(annotation, "/")
+	if !found {
+		return "", "", false
+	}
+	if domain == Domain {
+		return rest, "", true
+	}
+	if key, found := strings.CutSuffix(domain, "."+Domain); found {
+		return key, rest, true
+	}
+	return "", "", false
+}
+
+func checkKey(annotation, key string) error {
+	for _, known := range built {
+		if key == known {
+			return nil
+		}
+	}
+	for _, known := range planned {
+		if key == known {
+			return fmt.Errorf("annotation %s: this version of rtshield cannot do %s yet: remove it", annotation, key)
+		}
+	}
+	return fmt.Errorf("annotation %s: no such key: did you mean %s/%s? (known: %s)",
+		annotation, Domain, nearest(key, built), strings.Join(built, ", "))
+}
+
+// nearest gives the word most like typed.
+func nearest(typed string, words []string) string {
+	best, bestScore := words[0], -1.0
+	for _, word := range words {
+		if score := smetrics.JaroWinkler(typed, word, 0.7, 4); score > bestScore {
+			best, bestScore = word, score
+		}
+	}
+	return best
+}

@@ -1,0 +1,110 @@
+package shield
+
+import (
+	"sort"
+
+	"k8s.io/utils/cpuset"
+)
+
+// LedgerVersion is written into the ledger; another version's is not read.
+const LedgerVersion = 1
+
+// Ledger is all that rtshield remembers between its invocations.
+type Ledger struct {
+	Version int `json:"version"`
+	// BootID is /proc/sys/kernel/random/boot_id: after a reboot nothing in a ledger is true.
+	BootID string `json:"bootID"`
+	// Housekeeping is where work goes that had only granted CPUs.
+	Housekeeping CPUs       `json:"housekeeping"`
+	Grants       []Grant    `json:"grants"`
+	Ordinary     []Ordinary `json:"ordinary,omitempty"`
+	// Baselines holds, by Knob.String, the value of every knob before rtshield first touched it, as the kernel prints
+	// it. A knob is forgotten once it is back at its baseline and no grant needs it.
+	Baselines map[string]string `json:"baselines,omitempty"`
+	// Unmovable holds, by Knob.String, why the kernel refused to change a knob.
+	Unmovable map[string]string `json:"unmovable,omitempty"`
+
+	// stale: the file on disk is of another boot.
+	stale bool
+}
+
+// Empty says whether there is anything to remember.
+func (l *Ledger) Empty() bool {
+	return len(l.Grants) == 0 && len(l.Ordinary) == 0 && len(l.Baselines) == 0
+}
+
+// Grant finds a container's grant, nil without.
+func (l *Ledger) Grant(key Key) *Grant {
+	for i := range l.Grants {
+		if l.Grants[i].Key == key {
+			return &l.Grants[i]
+		}
+	}
+	return nil
+}
+
+// OrdinaryOf finds a container whose cpuset was cut, nil without.
+func (l *Ledger) OrdinaryOf(key Key) *Ordinary {
+	for i := range l.Ordinary {
+		if l.Ordinary[i].Key == key {
+			return &l.Ordinary[i]
+		}
+	}
+	return nil
+}
+
+// Add puts a grant in, in place of one with the same key.
+func (l *Ledger) Add(grant Grant) {
+	l.Release(grant.Key)
+	l.Grants = append(l.Grants, grant)
+	sort.Slice(l.Grants, func(i, j int) bool { return less(l.Grants[i].Key, l.Grants[j].Key) })
+}
+
+// AddOrdinary puts an ordinary container in, in place of one with the same key.
+func (l *Ledger) AddOrdinary(ordinary Ordinary) {
+	l.Release(ordinary.Key)
+	l.Ordinary = append(l.Ordinary, ordinary)
+	sort.Slice(l.Ordinary, func(i, j int) bool { return less(l.Ordinary[i].Key, l.Ordinary[j].Key) })
+}
+
+// Release takes a container out and says whether it was in. Its knobs go back with the next reconcile.
+func (l *Ledger) Release(key Key) bool {
+	found := l.Grant(key) != nil || l.OrdinaryOf(key) != nil
+	if !found {
+		return false
+	}
+	l.Grants = without(l.Grants, func(g Grant) bool { return g.Key == key })
+	l.Ordinary = without(l.Ordinary, func(o Ordinary) bool { return o.Key == key })
+	return true
+}
+
+func without[T any](list []T, drop func(T) bool) []T {
+	kept := list[:0:0]
+	for _, item := range list {
+		if !drop(item) {
+			kept = append(kept, item)
+		}
+	}
+	return kept
+}
+
+func less(a, b Key) bool {
+	if a.Root != b.Root {
+		return a.Root < b.Root
+	}
+	return a.ID < b.ID
+}
+
+// Held gives all CPUs that any grant holds, idle siblings included.
+func (l *Ledger) Held() cpuset.CPUSet { return heldBy(l.Grants) }
+
+// Away gives the CPUs that interrupts must leave.
+func (l *Ledger) Away() cpuset.CPUSet {
+	away := cpuset.New()
+	for _, grant := range l.Grants {
+		if grant.IRQ == "away" {
+			away = away.Union(grant.Held().CPUSet)
+		}
+	}
+	return away
+}

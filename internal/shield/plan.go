@@ -1,0 +1,218 @@
+package shield
+
+import (
+	"fmt"
+	"path"
+	"sort"
+	"strconv"
+	"strings"
+
+	"k8s.io/utils/cpuset"
+)
+
+// Kind says what sort of kernel setting a knob is.
+type Kind string
+
+// The kinds of knobs. All but RTBudget hold CPU lists.
+const (
+	// IRQ is /proc/irq/<name>/smp_affinity_list.
+	IRQ Kind = "irq"
+	// IRQDefault is /proc/irq/default_smp_affinity, which new interrupts get. It has no name.
+	IRQDefault Kind = "irq-default"
+	// Cpuset is cpuset.cpus of the cgroup directory <name>.
+	Cpuset Kind = "cpuset"
+	// RTBudget is cpu.rt_runtime_us, in microseconds, of the cgroup v1 directory <name>.
+	RTBudget Kind = "rt-budget"
+)
+
+// Knob names one kernel setting.
+type Knob struct {
+	Kind Kind
+	Name string
+}
+
+// String gives the form used in the ledger, "irq:24".
+func (k Knob) String() string { return string(k.Kind) + ":" + k.Name }
+
+// ParseKnob reads what String gave.
+func ParseKnob(text string) (Knob, error) {
+	kind, name, found := strings.Cut(text, ":")
+	if !found {
+		return Knob{}, fmt.Errorf("%q names no knob", text)
+	}
+	return Knob{Kind(kind), name}, nil
+}
+
+// Observation is what the kernel says now. It covers every interrupt, and every knob with a baseline that still exists.
+type Observation struct {
+	Online cpuset.CPUSet
+	// Masks holds the knobs whose value is a CPU list.
+	Masks map[Knob]cpuset.CPUSet
+	// Budgets holds cgroup v1 cpu directories.
+	Budgets map[string]BudgetState
+}
+
+// BudgetState is one directory's real-time budget, in microseconds.
+type BudgetState struct {
+	Budget
+	// Others is what the child directories that are not observed themselves hold together, in terms of this
+	// directory's period.
+	Others int64
+}
+
+// Setting is one knob's place in the plan.
+type Setting struct {
+	Knob
+	// Baseline is the value before rtshield, Now the kernel's, Want the one it should have.
+	Baseline, Now, Want string
+}
+
+// Differs says whether the kernel has to be told.
+func (s Setting) Differs() bool { return s.Now != s.Want }
+
+// Plan computes the value that every knob should have now: its baseline, less what the live grants take. It lists the
+// knobs that some grant touches and those with a baseline on record, in the order in which they must be written.
+func Plan(ledger *Ledger, seen Observation) []Setting {
+	settings := append(planMasks(ledger, seen), planBudgets(ledger, seen)...)
+	sort.SliceStable(settings, func(i, j int) bool { return before(settings[i], settings[j]) })
+	return settings
+}
+
+func planMasks(ledger *Ledger, seen Observation) []Setting {
+	away, held := ledger.Away(), ledger.Held()
+	var settings []Setting
+	for knob, now := range seen.Masks {
+		recorded, known := ledger.Baselines[knob.String()]
+		baseline := now
+		if known {
+			baseline, _ = cpuset.Parse(recorded)
+		}
+		taken, refuge := away, ledger.Housekeeping.Difference(away)
+		if knob.Kind == Cpuset {
+			taken, refuge = held, cpuset.New()
+		}
+		want := lessTaken(baseline, taken, refuge, seen.Online)
+		if !known && want.Equals(baseline) {
+			continue
+		}
+		settings = append(settings, Setting{Knob: knob, Baseline: baseline.String(), Now: now.String(), Want: want.String()})
+	}
+	return settings
+}
+
+// lessTaken is the heart of the plan for a mask. What would be left without any CPU goes to the refuge, and stays as
+// it is when there is none. An empty baseline is a cgroup v2 cpuset that has all of its parent's CPUs.
+func lessTaken(baseline, taken, refuge, online cpuset.CPUSet) cpuset.CPUSet {
+	if baseline.IsEmpty() {
+		if taken.IsEmpty() {
+			return baseline
+		}
+		return online.Difference(taken)
+	}
+	if baseline.Intersection(taken).IsEmpty() {
+		return baseline
+	}
+	if left := baseline.Difference(taken); !left.Intersection(online).IsEmpty() {
+		return left
+	}
+	if !refuge.IsEmpty() {
+		return refuge
+	}
+	return baseline
+}
+
+func planBudgets(ledger *Ledger, seen Observation) []Setting {
+	needs := map[string]Budget{} // by the container's own directory
+	touched := map[string]bool{}
+	for _, grant := range ledger.Grants {
+		if chain := grant.Cgroups.Budgets; len(chain) > 0 {
+			needs[chain[len(chain)-1]] = grant.Budget
+			for _, dir := range chain {
+				touched[dir] = true
+			}
+		}
+	}
+	dirs := make([]string, 0, len(seen.Budgets))
+	for dir := range seen.Budgets {
+		dirs = append(dirs, dir)
+	}
+	// Deepest first: a directory's need is the sum of its children's.
+	sort.Slice(dirs, func(i, j int) bool {
+		if di, dj := depth(dirs[i]), depth(dirs[j]); di != dj {
+			return di > dj
+		}
+		return dirs[i] < dirs[j]
+	})
+	below := map[string]int64{}
+	var settings []Setting
+	for _, dir := range dirs {
+		state := seen.Budgets[dir]
+		baseline := state.Runtime
+		recorded, known := ledger.Baselines[Knob{RTBudget, dir}.String()]
+		if known {
+			baseline, _ = strconv.ParseInt(recorded, 10, 64)
+		}
+		want := baseline
+		if touched[dir] {
+			need := state.Others + below[dir]
+			if leaf, ok := needs[dir]; ok {
+				need = scale(leaf, state.Period)
+			}
+			want = max(baseline, need)
+		}
+		if parent, ok := seen.Budgets[path.Dir(dir)]; ok {
+			below[path.Dir(dir)] += scale(Budget{want, state.Period}, parent.Period)
+		}
+		if known || touched[dir] {
+			settings = append(settings, Setting{
+				Knob:     Knob{RTBudget, dir},
+				Baseline: strconv.FormatInt(baseline, 10), Now: strconv.FormatInt(state.Runtime, 10), Want: strconv.FormatInt(want, 10),
+			})
+		}
+	}
+	return settings
+}
+
+// scale gives the runtime that has the same share of period as budget of its own, rounded up.
+func scale(budget Budget, period int64) int64 {
+	if budget.Period == period || budget.Period == 0 || budget.Runtime <= 0 {
+		return budget.Runtime
+	}
+	return (budget.Runtime*period + budget.Period - 1) / budget.Period
+}
+
+func depth(dir string) int { return strings.Count(dir, "/") }
+
+// before orders writes: budgets are lowered from the bottom up, then raised from the top down, because the kernel
+// refuses a child that has more than its parent (EINVAL). The order of masks has no meaning, so they go by name.
+func before(a, b Setting) bool {
+	if a.Kind != b.Kind {
+		return a.Kind < b.Kind
+	}
+	if a.Kind != RTBudget {
+		return naturalLess(a.Name, b.Name)
+	}
+	aRaises, bRaises := a.raises(), b.raises()
+	if aRaises != bRaises {
+		return bRaises
+	}
+	if da, db := depth(a.Name), depth(b.Name); da != db {
+		return (da < db) == aRaises
+	}
+	return a.Name < b.Name
+}
+
+func (s Setting) raises() bool {
+	now, _ := strconv.ParseInt(s.Now, 10, 64)
+	want, _ := strconv.ParseInt(s.Want, 10, 64)
+	return want > now
+}
+
+func naturalLess(a, b string) bool {
+	x, errX := strconv.Atoi(a)
+	y, errY := strconv.Atoi(b)
+	if errX == nil && errY == nil {
+		return x < y
+	}
+	return a < b
+}

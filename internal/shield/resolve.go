@@ -1,0 +1,235 @@
+package shield
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"k8s.io/utils/cpuset"
+)
+
+// Terms is a request that has been held to its class: what to allocate, and what to set.
+type Terms struct {
+	Class Class
+	// Count is how many CPUs; Explicit is the set asked for by hand, empty for an allocated one.
+	Count    int
+	Explicit cpuset.CPUSet
+	Policy   Policy
+	Priority int
+	Nice     int
+	Deadline Bandwidth
+	SMT      string
+	IRQ      string
+}
+
+// Resolve holds a request to the classes. Every error names what was asked, the ceiling, and where the value stands.
+func Resolve(classes map[string]Class, request Request) (Terms, error) {
+	class, err := pickClass(classes, request)
+	if err != nil {
+		return Terms{}, err
+	}
+	terms := Terms{
+		Class: class, Policy: class.Policy, Nice: class.Nice,
+		Deadline: class.Deadline, SMT: class.SMT, IRQ: class.IRQ,
+	}
+	if class.Policy.HasPriority() {
+		terms.Priority = class.Priority
+	}
+	for _, step := range []func(*Terms, Request) error{choosePolicy, choosePriority, checkRTPrio, chooseDeadline, chooseCPUs, chooseWords} {
+		if err := step(&terms, request); err != nil {
+			return Terms{}, err
+		}
+	}
+	return terms, nil
+}
+
+func pickClass(classes map[string]Class, request Request) (Class, error) {
+	name, source := request.LinkClass, "runtime name rtshield-"+request.LinkClass
+	if choice, ok := request.Choices[KeyClass]; ok {
+		if name != "" && name != choice.Value {
+			return Class{}, fmt.Errorf("%s asks for class %q, but the %s gives class %s: remove the annotation or use another runtime",
+				choice.Source, choice.Value, source, name)
+		}
+		name, source = choice.Value, "annotation "+choice.Source
+	}
+	if name == "" {
+		if policy, ok := request.Scheduler.realTime(); ok {
+			name, source = string(policy), "process.scheduler "+request.Scheduler.Policy
+		}
+	}
+	if name == "" {
+		for _, key := range built {
+			if choice, ok := request.Choices[key]; ok {
+				return Class{}, fmt.Errorf("annotation %s means nothing without a class: add %s/class (one of %s)",
+					choice.Source, Domain, ClassNames(classes))
+			}
+		}
+	}
+	class, ok := classes[name]
+	if !ok {
+		return Class{}, fmt.Errorf("%s asks for class %q, which this host does not have (it has %s)", source, name, ClassNames(classes))
+	}
+	return class, nil
+}
+
+func choosePolicy(terms *Terms, request Request) error {
+	policy, source := Policy(""), ""
+	if found, ok := request.Scheduler.realTime(); ok {
+		policy, source = found, "process.scheduler.policy"
+	}
+	if choice, ok := request.Choices[KeyPolicy]; ok {
+		policy, source = Policy(choice.Value), "annotation "+choice.Source
+		if !slices.Contains(Policies, policy) {
+			return fmt.Errorf("%s = %q: expected one of fifo, rr, deadline, other, batch", source, choice.Value)
+		}
+	}
+	if policy == "" || policy == terms.Policy {
+		return nil
+	}
+	if policy.rank() > terms.Class.Policy.rank() {
+		return fmt.Errorf("%s asks for policy %s, above class %s, which gives %s: ask for a class with that policy",
+			source, policy, terms.Class.Name, terms.Class.Policy)
+	}
+	terms.Policy = policy
+	if !policy.HasPriority() {
+		terms.Priority = 0
+	}
+	return nil
+}
+
+func choosePriority(terms *Terms, request Request) error {
+	priority, source := 0, ""
+	if policy, ok := request.Scheduler.realTime(); ok && policy.HasPriority() && terms.Policy.HasPriority() {
+		priority, source = request.Scheduler.Priority, "process.scheduler.priority"
+	}
+	if choice, ok := request.Choices[KeyPriority]; ok {
+		number, err := strconv.Atoi(choice.Value)
+		if err != nil {
+			return fmt.Errorf("annotation %s = %q: expected a number, 1-99", choice.Source, choice.Value)
+		}
+		priority, source = number, "annotation "+choice.Source
+		if !terms.Policy.HasPriority() {
+			return fmt.Errorf("%s = %d: policy %s has no priority", source, number, terms.Policy)
+		}
+	}
+	if source == "" {
+		return nil
+	}
+	if priority < 1 || priority > 99 {
+		return fmt.Errorf("%s = %d: expected a number, 1-99", source, priority)
+	}
+	if ceiling := terms.Class.MaxPriority; priority > ceiling {
+		return fmt.Errorf("%s asks for priority %d; class %s allows at most %d: ask for less, or raise max_priority",
+			source, priority, terms.Class.Name, ceiling)
+	}
+	terms.Priority = priority
+	return nil
+}
+
+// checkRTPrio: a process may raise itself up to RLIMIT_RTPRIO, so a limit above the ceiling is a request above it.
+func checkRTPrio(terms *Terms, request Request) error {
+	if ceiling := uint64(max(terms.Class.MaxPriority, 0)); request.RTPrio > ceiling {
+		return fmt.Errorf("RLIMIT_RTPRIO %d in process.rlimits is above the priority ceiling of class %s, %d: ask for less, or raise max_priority",
+			request.RTPrio, terms.Class.Name, ceiling)
+	}
+	return nil
+}
+
+func chooseDeadline(terms *Terms, request Request) error {
+	if terms.Policy != Deadline {
+		if choice, ok := request.Choices[KeyDeadline]; ok {
+			return fmt.Errorf("annotation %s is for policy deadline; class %s gives %s", choice.Source, terms.Class.Name, terms.Policy)
+		}
+		terms.Deadline = Bandwidth{}
+		return nil
+	}
+	asked := terms.Deadline
+	source := ""
+	if s := request.Scheduler; s != nil && s.Policy == "SCHED_DEADLINE" {
+		asked = Bandwidth{Runtime: nanoseconds(s.Runtime), Deadline: nanoseconds(s.Deadline), Period: nanoseconds(s.Period)}
+		if asked.Period == 0 {
+			asked.Period = asked.Deadline // as the kernel reads it, sched(7)
+		}
+		source = "process.scheduler"
+	}
+	if choice, ok := request.Choices[KeyDeadline]; ok {
+		asked, source = Bandwidth{}, "annotation "+choice.Source
+		parsed, err := ParseBandwidth(choice.Value)
+		if err != nil {
+			return fmt.Errorf("%s: %w", source, err)
+		}
+		asked = parsed
+	}
+	if source == "" {
+		return nil
+	}
+	if _, err := ParseBandwidth(asked.String()); err != nil {
+		return fmt.Errorf("%s: %w", source, err)
+	}
+	// The class's bandwidth is the ceiling too: runtime/period is the share of the CPU that nothing else can have.
+	if ceiling := terms.Class.Deadline; float64(asked.Runtime)/float64(asked.Period) > float64(ceiling.Runtime)/float64(ceiling.Period) {
+		return fmt.Errorf("%s asks for a bandwidth of %s; class %s allows at most the share of %s", source, asked, terms.Class.Name, ceiling)
+	}
+	terms.Deadline = asked
+	return nil
+}
+
+func nanoseconds(n uint64) time.Duration { return time.Duration(min(n, uint64(1)<<62)) }
+
+func chooseCPUs(terms *Terms, request Request) error {
+	terms.Count = terms.Class.CPUs
+	explicit, source := request.CPUs, "linux.resources.cpu.cpus"
+	if choice, ok := request.Choices[KeyCPUSet]; ok {
+		explicit, source = choice.Value, "annotation "+choice.Source
+	}
+	if explicit != "" {
+		set, err := ParseCPUs(explicit)
+		if err != nil {
+			return fmt.Errorf("%s: %w", source, err)
+		}
+		if set.IsEmpty() {
+			return fmt.Errorf("%s = %q: expected at least one CPU, such as 2-3", source, explicit)
+		}
+		terms.Explicit, terms.Count = set.CPUSet, set.Size()
+	}
+	if choice, ok := request.Choices[KeyCPUs]; ok {
+		number, err := strconv.Atoi(choice.Value)
+		if err != nil || number < 1 {
+			return fmt.Errorf("annotation %s = %q: expected a number of whole CPUs, 1 or more", choice.Source, choice.Value)
+		}
+		if explicit != "" && number != terms.Count {
+			return fmt.Errorf("annotation %s asks for %d CPUs, but %s names %d of them (%s): make them agree, or remove one",
+				choice.Source, number, source, terms.Count, terms.Explicit)
+		}
+		terms.Count = number
+	}
+	if ceiling := terms.Class.MaxCPUs; terms.Count > ceiling {
+		return fmt.Errorf("container %s asks for %d CPUs; class %s allows at most %d: ask for fewer, or raise max_cpus",
+			request.Name, terms.Count, terms.Class.Name, ceiling)
+	}
+	return nil
+}
+
+func chooseWords(terms *Terms, request Request) error {
+	for _, word := range []struct {
+		key    string
+		values []string
+		target *string
+	}{
+		{KeySMT, []string{SMTPrefer, SMTRequire, SMTIsolate}, &terms.SMT},
+		{KeyIRQ, []string{"away", "keep"}, &terms.IRQ},
+		{KeyPartition, []string{"auto", "none"}, new(string)},
+	} {
+		choice, ok := request.Choices[word.key]
+		if !ok {
+			continue
+		}
+		if !slices.Contains(word.values, choice.Value) {
+			return fmt.Errorf("annotation %s = %q: expected one of %s", choice.Source, choice.Value, strings.Join(word.values, ", "))
+		}
+		*word.target = choice.Value
+	}
+	return nil
+}

@@ -1,0 +1,191 @@
+package shield
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Store keeps the ledger in a directory: ledger.json, replaced atomically, under flock on the file lock.
+type Store struct {
+	Dir string
+	// BootID of the running system; a ledger of another boot is forgotten.
+	BootID string
+	// Wait bounds the wait for the lock. Zero means LockWait.
+	Wait time.Duration
+}
+
+// LockWait is how long an invocation waits for the lock before it gives up. It stays below HookTimeout, so that a
+// waiting hook says why itself before runc kills it.
+const LockWait = 8 * time.Second
+
+// HookTimeout is the timeout of our hooks in config.json, in seconds.
+const HookTimeout = 15
+
+func (s Store) path() string { return filepath.Join(s.Dir, "ledger.json") }
+
+// Exists says, without the lock, whether there is a ledger: an empty one is no file, so most invocations end here.
+func (s Store) Exists() bool {
+	_, err := os.Lstat(s.path())
+	return err == nil
+}
+
+// Peek reads the ledger without the lock. It is replaced atomically, so what is read was true a moment ago.
+func (s Store) Peek() (*Ledger, error) { return s.load() }
+
+// Session is an open ledger under the lock.
+type Session struct {
+	*Ledger
+	store Store
+	lock  *os.File
+	saved string
+}
+
+// Open takes the lock and reads the ledger. The caller must Close.
+func (s Store) Open(who string) (*Session, error) {
+	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("state directory: %w", err)
+	}
+	if err := s.trusted(); err != nil {
+		return nil, err
+	}
+	lock, err := s.flock(who)
+	if err != nil {
+		return nil, err
+	}
+	ledger, err := s.load()
+	if err != nil {
+		lock.Close()
+		return nil, err
+	}
+	session := &Session{Ledger: ledger, store: s, lock: lock}
+	if ledger.stale {
+		session.saved = "" // so that the next Save takes the file of another boot away
+	} else {
+		session.saved = session.encode()
+	}
+	return session, nil
+}
+
+// trusted refuses a directory that others could put a ledger into: the ledger says what root writes into the kernel.
+func (s Store) trusted() error {
+	var stat unix.Stat_t
+	if err := unix.Stat(s.Dir, &stat); err != nil {
+		return fmt.Errorf("state directory %s: %w", s.Dir, err)
+	}
+	if int(stat.Uid) != os.Geteuid() || stat.Mode&0o022 != 0 {
+		return fmt.Errorf("state directory %s: uid %d with mode %04o could be written by others: make it root's, mode 0700", s.Dir, stat.Uid, stat.Mode&0o7777)
+	}
+	return nil
+}
+
+// flock waits for the lock by trying: a blocking flock(2) cannot be bounded without signals.
+func (s Store) flock(who string) (*os.File, error) {
+	name := filepath.Join(s.Dir, "lock")
+	lock, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("ledger lock: %w", err)
+	}
+	wait := s.Wait
+	if wait == 0 {
+		wait = LockWait
+	}
+	deadline := time.Now().Add(wait)
+	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
+		err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			lock.Close()
+			return nil, fmt.Errorf("ledger lock %s: %w", name, err)
+		}
+		if time.Now().After(deadline) {
+			holder, _ := os.ReadFile(name)
+			lock.Close()
+			return nil, fmt.Errorf("ledger lock %s is held for more than %v by %s: see what that process waits for", name, wait, holderText(holder))
+		}
+		time.Sleep(pause)
+	}
+	// Who holds it, for the message above. Best effort: the lock is the flock, not the text.
+	if lock.Truncate(0) == nil {
+		_, _ = lock.WriteAt([]byte(fmt.Sprintf("pid %d (%s)", os.Getpid(), who)), 0)
+	}
+	return lock, nil
+}
+
+func holderText(text []byte) string {
+	if len(text) == 0 {
+		return "another process"
+	}
+	return string(text)
+}
+
+func (s Store) load() (*Ledger, error) {
+	fresh := &Ledger{Version: LedgerVersion, BootID: s.BootID}
+	data, err := os.ReadFile(s.path())
+	if errors.Is(err, fs.ErrNotExist) {
+		return fresh, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ledger: %w", err)
+	}
+	ledger := &Ledger{}
+	if err := json.Unmarshal(data, ledger); err != nil {
+		return nil, fmt.Errorf("ledger %s cannot be read: %w: move it away and run `rtshield reconcile`", s.path(), err)
+	}
+	if ledger.BootID != s.BootID {
+		fresh.stale = true
+		return fresh, nil
+	}
+	if ledger.Version != LedgerVersion {
+		return nil, fmt.Errorf("ledger %s has version %d, this rtshield knows %d: use the rtshield that wrote it until its containers are gone", s.path(), ledger.Version, LedgerVersion)
+	}
+	return ledger, nil
+}
+
+// Save replaces the ledger; an empty one is removed. Nothing is written when nothing changed.
+//
+// It is not synced to a disk: /run does not outlive the kernel whose state it describes.
+func (s *Session) Save() error {
+	text := s.encode()
+	if text == s.saved {
+		return nil
+	}
+	if s.Ledger.Empty() {
+		if err := os.Remove(s.store.path()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("ledger: %w", err)
+		}
+		s.saved = text
+		return nil
+	}
+	// The lock is ours, so a fixed name is safe, and what a killed process left is overwritten.
+	temporary := s.store.path() + ".new"
+	if err := os.WriteFile(temporary, []byte(text), 0o600); err != nil {
+		return fmt.Errorf("ledger: %w", err)
+	}
+	if err := os.Rename(temporary, s.store.path()); err != nil {
+		return fmt.Errorf("ledger: %w", err)
+	}
+	s.saved = text
+	return nil
+}
+
+func (s *Session) encode() string {
+	data, err := json.MarshalIndent(s.Ledger, "", " ")
+	if err != nil { // unreachable: the ledger holds nothing that JSON cannot
+		panic(err)
+	}
+	return string(data) + "\n"
+}
+
+// Close lets the lock go. What was not saved is lost.
+func (s *Session) Close() {
+	_ = s.lock.Close() // closing the last descriptor releases a flock
+}

@@ -1,0 +1,159 @@
+// Package status gathers what holds on this host now: how its CPUs are split, who has which, and what could not be
+// taken away.
+package status
+
+import (
+	"strconv"
+
+	"k8s.io/utils/cpuset"
+
+	"github.com/rtshield/rtshield/internal/config"
+	"github.com/rtshield/rtshield/internal/host"
+	"github.com/rtshield/rtshield/internal/host/irq"
+	"github.com/rtshield/rtshield/internal/reconcile"
+	"github.com/rtshield/rtshield/internal/shield"
+)
+
+// Status is the state of a host. Its JSON form is a public interface.
+type Status struct {
+	Kernel string        `json:"kernel"`
+	Layout shield.Layout `json:"layout"`
+	// Free holds the CPUs of the pool that nobody has.
+	Free   shield.CPUs `json:"free"`
+	Grants []Grant     `json:"grants"`
+	// Stale counts containers whose owner has died without a release; the next invocation cleans up after them.
+	Stale int `json:"stale"`
+}
+
+// Grant is one live grant with everything that limits it.
+type Grant struct {
+	ID      string         `json:"id"`
+	Root    string         `json:"root"`
+	Name    string         `json:"name"`
+	Class   string         `json:"class"`
+	CPUs    shield.CPUs    `json:"cpus"`
+	Idle    shield.CPUs    `json:"idle"`
+	Mems    shield.CPUs    `json:"mems"`
+	Policy  string         `json:"policy"`
+	Level   string         `json:"level"`
+	PID     int            `json:"pid"`
+	State   string         `json:"state"`
+	Budget  shield.Budget  `json:"budget,omitzero"`
+	Created string         `json:"created"`
+	Limits  []shield.Limit `json:"limits"`
+}
+
+// Gather reads policy, ledger and kernel. It changes nothing.
+func Gather(root host.Root) (*Status, error) {
+	policy, err := config.Load()
+	if err != nil {
+		return nil, err
+	}
+	topo, err := root.Topology()
+	if err != nil {
+		return nil, err
+	}
+	layout, err := shield.NewLayout(policy.Layout, shield.Topology(topo))
+	if err != nil {
+		return nil, err
+	}
+	bootID, err := root.BootID()
+	if err != nil {
+		return nil, err
+	}
+	ledger, err := shield.Store{Dir: policy.State, BootID: bootID}.Peek()
+	if err != nil {
+		return nil, err
+	}
+	status := &Status{
+		Kernel: root.Kernel(), Layout: layout, Free: shield.CPUsOf(layout.Pool.Difference(ledger.Held())), Grants: []Grant{},
+	}
+	seen, err := reconcile.Observe(root, ledger)
+	if err != nil {
+		return nil, err
+	}
+	plan := shield.Plan(ledger, seen)
+	for _, grant := range ledger.Grants {
+		if !reconcile.Live(root, grant) {
+			status.Stale++
+		}
+		status.Grants = append(status.Grants, view(root, layout, ledger, plan, grant))
+	}
+	return status, nil
+}
+
+func view(root host.Root, layout shield.Layout, ledger *shield.Ledger, plan []shield.Setting, grant shield.Grant) Grant {
+	state := "starting"
+	switch {
+	case !reconcile.Live(root, grant):
+		state = "stale"
+	case grant.Bound:
+		state = "bound"
+	}
+	limits := append([]shield.Limit{}, grant.Limits...)
+	limits = append(limits, IRQLimits(root, ledger, plan, grant)...)
+	if grant.Level == shield.LevelNone {
+		limits = append(limits, shield.Limit{
+			What: "tasks of the host may run on CPU " + grant.CPUs.String(),
+			Why:  "this version moves no tasks that were there before",
+			Help: "they run when the container does not; isolcpus= keeps them away",
+		})
+	}
+	if len(layout.Exempt) > 0 {
+		for _, name := range layout.Exempt {
+			limits = append(limits, shield.Limit{What: "task " + name + " is never moved", Why: "[layout] exempt"})
+		}
+	}
+	return Grant{
+		ID: grant.ID, Root: grant.Root, Name: grant.Name, Class: grant.Class, CPUs: grant.CPUs, Idle: grant.Idle, Mems: grant.Mems,
+		Policy: grant.PolicyText(), Level: grant.Level, PID: grant.Owner.PID, State: state, Budget: grant.Budget,
+		Created: grant.Created.Format("2006-01-02T15:04:05Z"), Limits: limits,
+	}
+}
+
+// IRQLimits names the interrupts that may still arrive on a grant's CPUs, and why.
+func IRQLimits(root host.Root, ledger *shield.Ledger, plan []shield.Setting, grant shield.Grant) []shield.Limit {
+	if grant.IRQ != "away" {
+		return nil
+	}
+	var limits []shield.Limit
+	for _, setting := range plan {
+		if setting.Kind != shield.IRQ {
+			continue
+		}
+		number, err := strconv.Atoi(setting.Name)
+		if err != nil {
+			continue
+		}
+		if limit, limited := irqLimit(root, ledger, setting, number, grant.Held().CPUSet); limited {
+			limits = append(limits, limit)
+		}
+	}
+	return limits
+}
+
+func irqLimit(root host.Root, ledger *shield.Ledger, setting shield.Setting, number int, held cpuset.CPUSet) (shield.Limit, bool) {
+	what := "irq " + setting.Name
+	if name := irq.Name(root, number); name != "" {
+		what += " (" + name + ")"
+	}
+	now, err := cpuset.Parse(setting.Now)
+	if err != nil {
+		return shield.Limit{}, false
+	}
+	if reached := now.Intersection(held); setting.Differs() && !reached.IsEmpty() {
+		limit := shield.Limit{What: what + " may arrive on CPU " + reached.String(), Why: "drifted: run rtshield reconcile"}
+		if reason, refused := ledger.Unmovable[setting.Knob.String()]; refused {
+			limit.Why = reason
+			if reason == irq.ErrManaged.Error() {
+				limit.Help = "boot with isolcpus=managed_irq," + held.String()
+			}
+		}
+		return limit, true
+	}
+	effective, err := irq.Effective(root, number)
+	if reached := effective.Intersection(held); err == nil && !reached.IsEmpty() {
+		return shield.Limit{What: what + " arrives once more on CPU " + reached.String(), Why: "the kernel moves it with its next interrupt"}, true
+	}
+	return shield.Limit{}, false
+}

@@ -1,0 +1,96 @@
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rtshield/rtshield/internal/reconcile"
+	"github.com/rtshield/rtshield/internal/shield"
+)
+
+// create prepares the bundle of create, run and restore, and becomes the delegate. It returns only with an error, and
+// then nothing has changed.
+func create(inv Invocation) error {
+	m, err := gather(inv.Bundle, inv.Root, inv.ID, linkClass(inv.Argv[0]))
+	if errors.Is(err, errNothing) {
+		return passOn(inv)
+	}
+	if err != nil {
+		return err
+	}
+	if err := Point(m.delegate); err != nil {
+		return fmt.Errorf("kill and delete would not find the delegate %s: %w", m.delegate, err)
+	}
+	store, err := m.store()
+	if err != nil {
+		return err
+	}
+	if m.request.Asks() {
+		err = m.admit(store)
+	} else {
+		err = m.keepOff(store)
+	}
+	if err != nil {
+		return err
+	}
+	if err := m.document.Save(); err != nil {
+		return errors.Join(err, forget(store, m.request.Key))
+	}
+	return errors.Join(become(m.delegate, inv.Argv), forget(store, m.request.Key))
+}
+
+// admit gives the container its grant, on paper: the createRuntime hook makes it real.
+func (m *matter) admit(store shield.Store) error {
+	if err := m.survey(); err != nil {
+		return err
+	}
+	session, err := open(store, "create of "+m.request.ID)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	if session.Grant(m.request.Key) != nil {
+		return fmt.Errorf("container with given ID already exists: %s", m.request.ID)
+	}
+	grant, err := m.grant(session.Ledger)
+	if err != nil {
+		return errors.Join(err, session.Save())
+	}
+	if grant.Owner, err = me(); err != nil {
+		return err
+	}
+	grant.Created = time.Now().UTC().Truncate(time.Second)
+	session.Housekeeping = m.layout.Housekeeping
+	session.Add(grant)
+	return session.Save()
+}
+
+// open opens the ledger and cleans up after those who could not.
+func open(store shield.Store, who string) (*shield.Session, error) {
+	session, err := store.Open(who)
+	if err != nil {
+		return nil, err
+	}
+	if reconcile.Stale(system, session.Ledger) {
+		if _, err := reconcile.Run(system, session); err != nil {
+			session.Close()
+			return nil, err
+		}
+	}
+	return session, nil
+}
+
+// forget takes a grant back that has not touched any knob yet.
+func forget(store shield.Store, key shield.Key) error {
+	if !store.Exists() {
+		return nil
+	}
+	session, err := store.Open("release of " + key.ID)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	session.Release(key)
+	return session.Save()
+}

@@ -1,0 +1,148 @@
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rtshield/rtshield/internal/config"
+	"github.com/rtshield/rtshield/internal/host"
+	"github.com/rtshield/rtshield/internal/reconcile"
+	"github.com/rtshield/rtshield/internal/shield"
+	"github.com/rtshield/rtshield/spec"
+)
+
+// matter is all that a decision about one container rests on. create and explain make the same one.
+type matter struct {
+	config   config.Config
+	layout   shield.Layout
+	facts    shield.Host
+	document *spec.Document
+	request  shield.Request
+	delegate string
+	hook     spec.Hook
+}
+
+// gather reads the bundle and the policy. errNothing means that config.json is not there or not JSON.
+func gather(bundle, root, id, link string) (*matter, error) {
+	document, err := spec.Load(bundle)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, spec.ErrNotJSON) {
+		return nil, errNothing
+	}
+	if err != nil {
+		return nil, err
+	}
+	m := &matter{document: document}
+	if m.config, err = config.Load(); err != nil {
+		return nil, err
+	}
+	if m.delegate, err = FindDelegate(m.config.Delegates); err != nil {
+		return nil, err
+	}
+	key := shield.Key{Root: stateRoot(root, m.delegate), ID: id}
+	if m.request, err = document.Request(key, link); err != nil {
+		return nil, fmt.Errorf("container %s: %w", m.request.Name, err)
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	m.hook = spec.Hook{Program: program, State: m.config.State, Root: key.Root}
+	return m, nil
+}
+
+// survey reads the machine. Ordinary containers on a host without grants never need it.
+func (m *matter) survey() error {
+	facts, err := reconcile.Host(system)
+	if err != nil {
+		return err
+	}
+	m.facts = facts
+	m.layout, err = shield.NewLayout(m.config.Layout, facts.Topology)
+	return err
+}
+
+// grant decides and edits the document in memory. Nothing outside is changed.
+func (m *matter) grant(ledger *shield.Ledger) (shield.Grant, error) {
+	grant, err := shield.Decide(m.config.Classes, m.layout, m.facts, ledger, m.request)
+	if err != nil {
+		return grant, err
+	}
+	rlimits, limits, err := rlimits(m.config.Classes[grant.Class])
+	if err != nil {
+		return grant, fmt.Errorf("container %s: %w", m.request.Name, err)
+	}
+	grant.Limits = limits
+	grant.Bundle = filepath.Dir(m.document.Path)
+	return grant, m.document.Shield(grant, rlimits, m.hook)
+}
+
+// rlimits are those that the class asks for and this host may give.
+func rlimits(class shield.Class) (give []spec.Rlimit, limits []shield.Limit, err error) {
+	for _, wish := range []struct {
+		want     shield.Wish
+		option   string
+		rlimit   spec.Rlimit
+		resource int
+	}{
+		{class.RTPrio, "rtprio", spec.Rlimit{Type: "RLIMIT_RTPRIO", Value: uint64(class.MaxPriority)}, unix.RLIMIT_RTPRIO},
+		{class.Memlock, "memlock", spec.Rlimit{Type: "RLIMIT_MEMLOCK", Value: host.Unlimited}, unix.RLIMIT_MEMLOCK},
+	} {
+		if wish.want == shield.Off {
+			continue
+		}
+		if host.CanRaise(wish.resource, wish.rlimit.Value) {
+			give = append(give, wish.rlimit)
+			continue
+		}
+		limit := shield.Limit{
+			What: wish.rlimit.Type + " is not raised", Why: "this host may not raise a hard limit",
+			Help: "give the engine CAP_SYS_RESOURCE, or start it with the limit raised",
+		}
+		if wish.want == shield.Require {
+			return nil, nil, fmt.Errorf("class %s requires %s: %s: %s", class.Name, wish.option, limit.Why, limit.Help)
+		}
+		limits = append(limits, limit)
+	}
+	return give, limits, nil
+}
+
+// stateRoot is where the delegate keeps its containers: ids are unique only below it.
+func stateRoot(root, delegate string) string {
+	if root == "" {
+		root = "/run/runc"
+		if strings.Contains(filepath.Base(delegate), "crun") {
+			root = "/run/crun"
+		}
+	}
+	if absolute, err := filepath.Abs(root); err == nil {
+		root = absolute
+	}
+	return root
+}
+
+// linkClass is the class in the name that we were called by: rtshield-fifo gives fifo.
+func linkClass(argv0 string) string {
+	class, found := strings.CutPrefix(filepath.Base(argv0), "rtshield-")
+	if !found {
+		return ""
+	}
+	return class
+}
+
+// me is this process: the owner of a grant until the hook binds it. After execve the delegate is still me.
+func me() (shield.Owner, error) {
+	pid := os.Getpid()
+	start, err := system.StartTime(pid)
+	return shield.Owner{PID: pid, Start: start}, err
+}
+
+func (m *matter) store() (shield.Store, error) {
+	bootID, err := system.BootID()
+	return shield.Store{Dir: m.config.State, BootID: bootID}, err
+}

@@ -1,0 +1,41 @@
+package runtime
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/rtshield/rtshield/hooks"
+	"github.com/rtshield/rtshield/internal/config"
+	"github.com/rtshield/rtshield/internal/shield"
+)
+
+// remove is the verb delete. The delegate's poststop hook has released the container by the time that it returns; this
+// is for containers whose hook did not run: the create failed early, or the hook was killed. For a container without a
+// grant it is one lstat more than a pass-through.
+func remove(inv Invocation) (int, error) {
+	delegate, err := Resolve()
+	if err != nil {
+		return 1, err
+	}
+	store := shield.Store{Dir: config.StateDir()}
+	if !store.Exists() {
+		return 1, become(delegate, inv.Argv)
+	}
+	if store.BootID, err = system.BootID(); err != nil {
+		return 1, err
+	}
+	env, err := Environ()
+	if err != nil {
+		return 1, err
+	}
+	code, err := Run(delegate, inv.Argv, env)
+	if err != nil || code != 0 {
+		return code, err
+	}
+	// The container is gone, and the engine must hear so whatever becomes of the release: it would only delete again.
+	// What is left is picked up by the next invocation.
+	if err := hooks.Release(system, store, shield.Key{Root: stateRoot(inv.Root, delegate), ID: inv.ID}); err != nil {
+		fmt.Fprintln(os.Stderr, message(err))
+	}
+	return 0, nil
+}

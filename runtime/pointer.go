@@ -1,0 +1,115 @@
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+// DefaultConfig is the policy file unless $RTSHIELD_CONFIG names another.
+const DefaultConfig = "/etc/rtshield/config.toml"
+
+// pointers is where `create`, which reads the policy file, leaves the delegate's path for the verbs that must
+// not read it: with a typo in that file, `kill` and `delete` still reach the runtime that holds the container.
+type pointers struct {
+	dir   string
+	owner uint32 // whose links are believed
+}
+
+var runPointers = pointers{dir: "/run/rtshield"}
+
+// StatePointer is the link that belongs to a policy file. Its name holds a hash, since engines on one host may
+// be configured with different files.
+func StatePointer(configPath string) string { return runPointers.path(configPath) }
+
+// Pointed is the delegate that the pointer names. ok is false if there is no pointer, if it is not root's, or
+// if the file it names is gone, not executable, or this program.
+func Pointed() (path string, ok bool) { return runPointers.pointed(configPath()) }
+
+// Point makes path, which must be absolute, the delegate of later verbs. The pointer is only there while it
+// says something: if path is what FindDelegate(DefaultDelegates) gives, it is removed.
+func Point(path string) error { return runPointers.point(configPath(), path) }
+
+// Resolve is the delegate for a verb that must not read the policy file: Pointed, or else the default.
+func Resolve() (string, error) {
+	if path, ok := Pointed(); ok {
+		return path, nil
+	}
+	return FindDelegate(DefaultDelegates)
+}
+
+func configPath() string {
+	if path := os.Getenv("RTSHIELD_CONFIG"); path != "" {
+		return path
+	}
+	return DefaultConfig
+}
+
+func (p pointers) path(config string) string {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(config))
+	return filepath.Join(p.dir, fmt.Sprintf("delegate-%016x", h.Sum64()))
+}
+
+func (p pointers) pointed(config string) (string, bool) {
+	link := p.path(config)
+	target, err := os.Readlink(link)
+	if err != nil || !filepath.IsAbs(target) {
+		return "", false
+	}
+	info, err := os.Lstat(link)
+	if err != nil {
+		return "", false
+	}
+	if stat, ok := info.Sys().(*syscall.Stat_t); !ok || stat.Uid != p.owner {
+		return "", false
+	}
+	self, _ := os.Stat("/proc/self/exe")
+	return target, unusable(target, self) == ""
+}
+
+func (p pointers) point(config, path string) error {
+	if !filepath.IsAbs(path) {
+		return fmt.Errorf("delegate %q is not an absolute path", path)
+	}
+	link := p.path(config)
+	if usual, err := FindDelegate(DefaultDelegates); err == nil && usual == filepath.Clean(path) {
+		if err := os.Remove(link); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove the pointer to another delegate: %w", err)
+		}
+		return nil
+	}
+	// The usual case for a second container, and the hot path: nothing to write.
+	if target, ok := p.pointed(config); ok && target == path {
+		return nil
+	}
+	if err := os.MkdirAll(p.dir, 0o700); err != nil {
+		return fmt.Errorf("point at delegate %s: %w", path, err)
+	}
+	if err := replaceLink(path, link); err != nil {
+		return fmt.Errorf("point at delegate %s: %w", path, err)
+	}
+	return nil
+}
+
+// replaceLink is atomic: a verb that runs beside it sees the old pointer or the new one, never none.
+func replaceLink(target, link string) error {
+	temp := link + "." + strconv.Itoa(os.Getpid())
+	// A process with our pid may have died here.
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.Symlink(target, temp); err != nil {
+		return err
+	}
+	if err := os.Rename(temp, link); err != nil {
+		_ = os.Remove(temp)
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,78 @@
+package spec
+
+import (
+	"strings"
+
+	"github.com/tidwall/gjson"
+
+	"github.com/rtshield/rtshield/internal/shield"
+)
+
+// The annotations by which engines tell a pod's pause container and a container's name: containerd's CRI, CRI-O,
+// cri-dockerd.
+var (
+	typeAnnotations = map[string]string{
+		"io.kubernetes.cri.container-type":  "sandbox",
+		"io.kubernetes.cri-o.ContainerType": "sandbox",
+		"io.kubernetes.docker.type":         "podsandbox",
+	}
+	nameAnnotations = []string{"io.kubernetes.cri.container-name", "io.kubernetes.container.name"}
+)
+
+// Request reads what the container asks for. Environment and image labels are never read: an image cannot ask.
+func (d *Document) Request(key shield.Key, linkClass string) (shield.Request, error) {
+	request := shield.Request{Key: key, LinkClass: linkClass, Name: shortID(key.ID)}
+	annotations := map[string]string{}
+	gjson.GetBytes(d.data, "annotations").ForEach(func(key, value gjson.Result) bool {
+		annotations[key.String()] = value.String()
+		return true
+	})
+	for annotation, sandbox := range typeAnnotations {
+		request.Sandbox = request.Sandbox || annotations[annotation] == sandbox
+	}
+	container := ""
+	for _, annotation := range nameAnnotations {
+		if name := annotations[annotation]; name != "" {
+			container, request.Name = name, name
+		}
+	}
+	if request.Sandbox {
+		return request, nil
+	}
+	choices, err := shield.ReadChoices(annotations, container)
+	if err != nil {
+		return request, err
+	}
+	request.Choices = choices
+	request.Scheduler = d.scheduler()
+	cpu := gjson.GetBytes(d.data, "linux.resources.cpu")
+	request.CPUs = strings.TrimSpace(cpu.Get("cpus").String())
+	request.Mems = strings.TrimSpace(cpu.Get("mems").String())
+	request.Budget = shield.Budget{Runtime: cpu.Get("realtimeRuntime").Int(), Period: cpu.Get("realtimePeriod").Int()}
+	gjson.GetBytes(d.data, "process.rlimits").ForEach(func(_, rlimit gjson.Result) bool {
+		if rlimit.Get("type").String() == "RLIMIT_RTPRIO" {
+			request.RTPrio = rlimit.Get("hard").Uint()
+		}
+		return true
+	})
+	return request, nil
+}
+
+func (d *Document) scheduler() *shield.Scheduler {
+	value := gjson.GetBytes(d.data, "process.scheduler")
+	if !value.IsObject() {
+		return nil
+	}
+	return &shield.Scheduler{
+		Policy: value.Get("policy").String(), Nice: int(value.Get("nice").Int()), Priority: int(value.Get("priority").Int()),
+		Runtime: value.Get("runtime").Uint(), Deadline: value.Get("deadline").Uint(), Period: value.Get("period").Uint(),
+	}
+}
+
+// shortID is an id as people read it in `docker ps`.
+func shortID(id string) string {
+	if len(id) == 64 && strings.Trim(id, "0123456789abcdef") == "" {
+		return id[:12]
+	}
+	return id
+}
