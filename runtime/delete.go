@@ -6,6 +6,7 @@ import (
 
 	"github.com/rtshield/rtshield/hooks"
 	"github.com/rtshield/rtshield/internal/config"
+	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
 )
 
@@ -28,13 +29,20 @@ func remove(inv Invocation) (int, error) {
 	if err != nil {
 		return 1, err
 	}
+	key := shield.Key{Root: stateRoot(inv.Root, delegate), ID: inv.ID}
+	// A ledger that cannot be read stops no delete.
+	if ledger, err := store.Peek(); err == nil {
+		if grant := ledger.Grant(key); grant != nil {
+			reconcile.Drain(system, *grant)
+		}
+	}
 	code, err := Run(delegate, inv.Argv, env)
 	if err != nil || code != 0 {
 		return code, err
 	}
 	// The container is gone, and the engine must hear so whatever becomes of the release: it would only delete again.
 	// What is left is picked up by the next invocation.
-	if err := hooks.Release(system, store, shield.Key{Root: stateRoot(inv.Root, delegate), ID: inv.ID}); err != nil {
+	if err := hooks.Release(system, store, key); err != nil {
 		fmt.Fprintln(os.Stderr, message(err))
 	}
 	return 0, nil

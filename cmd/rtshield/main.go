@@ -27,7 +27,9 @@ func run(argv []string) int {
 	if isAdministrator(argv) {
 		return administrate(argv)
 	}
-	return runtime.Main(argv, "rtshield version "+version)
+	// Without the word "version": Docker shows the last line that has it as the runtime's (moby, parseRuntimeVersion),
+	// and that should stay runc's.
+	return runtime.Main(argv, "rtshield "+version)
 }
 
 // isAdministrator: one of our own commands, or a call for help. Nothing that an engine says is among them, and no

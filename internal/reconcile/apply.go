@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"k8s.io/utils/cpuset"
@@ -163,7 +164,7 @@ func set(root host.Root, setting shield.Setting) error {
 		if err != nil {
 			return err
 		}
-		return rt.SetRuntime(root, setting.Name, runtime)
+		return patiently(func() error { return rt.SetRuntime(root, setting.Name, runtime) })
 	}
 	cpus, err := cpuset.Parse(setting.Want)
 	if err != nil {
@@ -184,6 +185,21 @@ func set(root host.Root, setting shield.Setting) error {
 	return fmt.Errorf("unknown knob %s", setting.Knob)
 }
 
+// patiently tries again for a while: a removed cgroup counts in the kernel's sum of budgets until its last reference is
+// gone, an RCU grace period after rmdir (seen on Linux 6.18, 10-30 ms). Until then the budget above it cannot be
+// lowered, nor one beside it raised.
+func patiently(write func() error) error {
+	deadline := time.Now().Add(time.Second)
+	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
+		err := write()
+		busy := errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EBUSY)
+		if !busy || time.Now().After(deadline) {
+			return err
+		}
+		time.Sleep(pause)
+	}
+}
+
 func read(root host.Root, knob shield.Knob) (string, error) {
 	var cpus cpuset.CPUSet
 	var err error
@@ -200,4 +216,12 @@ func read(root host.Root, knob shield.Knob) (string, error) {
 		return strconv.FormatInt(runtime, 10), err
 	}
 	return cpus.String(), err
+}
+
+// Drain takes the real-time budget from a container whose processes have ended, before the delegate removes its
+// cgroup: afterwards the kernel would count it for a while yet, and patiently would have to wait.
+func Drain(root host.Root, grant shield.Grant) {
+	if chain := grant.Cgroups.Budgets; len(chain) > 0 && !Live(root, grant) {
+		_ = rt.SetRuntime(root, chain[len(chain)-1], 0) // if it cannot be, the release waits
+	}
 }
