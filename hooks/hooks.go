@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/opencontainers/runtime-spec/specs-go"
-
 	"github.com/rtshield/rtshield/internal/host"
 	"github.com/rtshield/rtshield/internal/shield"
 )
@@ -29,7 +27,11 @@ func Run(args []string, stdin io.Reader) error {
 	if err != nil {
 		return err
 	}
-	var container specs.State
+	// What we need of the specification's State (runtime.md). Its Go package compiles tables at start-up.
+	var container struct {
+		ID  string `json:"id"`
+		Pid int    `json:"pid"`
+	}
 	if err := json.NewDecoder(io.LimitReader(stdin, 1<<20)).Decode(&container); err != nil {
 		return fmt.Errorf("hook %s: container state on stdin: %w", when, err)
 	}

@@ -7,19 +7,21 @@ import (
 
 	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
+	"github.com/rtshield/rtshield/runtime/argv"
+	"github.com/rtshield/rtshield/runtime/delegate"
 )
 
 // create prepares the bundle of create, run and restore, and becomes the delegate. It returns only with an error, and
 // then nothing has changed.
-func create(inv Invocation) error {
+func create(inv argv.Invocation) error {
 	m, err := gather(inv.Bundle, inv.Root, inv.ID, linkClass(inv.Argv[0]))
 	if errors.Is(err, errNothing) {
-		return passOn(inv)
+		return delegate.PassOn(inv.Argv)
 	}
 	if err != nil {
 		return err
 	}
-	if err := Point(m.delegate); err != nil {
+	if err := delegate.Point(m.delegate); err != nil {
 		return fmt.Errorf("kill and delete would not find the delegate %s: %w", m.delegate, err)
 	}
 	store, err := m.store()
@@ -37,7 +39,7 @@ func create(inv Invocation) error {
 	if err := m.document.Save(); err != nil {
 		return errors.Join(err, forget(store, m.request.Key))
 	}
-	return errors.Join(become(m.delegate, inv.Argv), forget(store, m.request.Key))
+	return errors.Join(delegate.Become(m.delegate, inv.Argv), forget(store, m.request.Key))
 }
 
 // admit gives the container its grant, on paper: the createRuntime hook makes it real.

@@ -14,6 +14,7 @@ import (
 	"github.com/rtshield/rtshield/internal/host"
 	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
+	"github.com/rtshield/rtshield/runtime/delegate"
 	"github.com/rtshield/rtshield/spec"
 )
 
@@ -41,7 +42,7 @@ func gather(bundle, root, id, link string) (*matter, error) {
 	if m.config, err = config.Load(); err != nil {
 		return nil, err
 	}
-	if m.delegate, err = FindDelegate(m.config.Delegates); err != nil {
+	if m.delegate, err = delegate.Find(m.config.Delegates); err != nil {
 		return nil, err
 	}
 	key := shield.Key{Root: stateRoot(root, m.delegate), ID: id}
@@ -77,6 +78,11 @@ func (m *matter) grant(ledger *shield.Ledger) (shield.Grant, error) {
 	if err != nil {
 		return grant, fmt.Errorf("container %s: %w", m.request.Name, err)
 	}
+	traits, err := delegate.Identify(m.delegate, m.config.State)
+	if err != nil {
+		return grant, err
+	}
+	m.hook.Poststart = traits.LatePoststart()
 	grant.Limits = limits
 	grant.Bundle = filepath.Dir(m.document.Path)
 	return grant, m.document.Shield(grant, rlimits, m.hook)

@@ -8,35 +8,37 @@ import (
 	"github.com/rtshield/rtshield/internal/config"
 	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
+	"github.com/rtshield/rtshield/runtime/argv"
+	"github.com/rtshield/rtshield/runtime/delegate"
 )
 
 // remove is the verb delete. The delegate's poststop hook has released the container by the time that it returns; this
 // is for containers whose hook did not run: the create failed early, or the hook was killed. For a container without a
 // grant it is one lstat more than a pass-through.
-func remove(inv Invocation) (int, error) {
-	delegate, err := Resolve()
+func remove(inv argv.Invocation) (int, error) {
+	path, err := delegate.Resolve()
 	if err != nil {
 		return 1, err
 	}
 	store := shield.Store{Dir: config.StateDir()}
 	if !store.Exists() {
-		return 1, become(delegate, inv.Argv)
+		return 1, delegate.Become(path, inv.Argv)
 	}
 	if store.BootID, err = system.BootID(); err != nil {
 		return 1, err
 	}
-	env, err := Environ()
+	env, err := delegate.Environ()
 	if err != nil {
 		return 1, err
 	}
-	key := shield.Key{Root: stateRoot(inv.Root, delegate), ID: inv.ID}
+	key := shield.Key{Root: stateRoot(inv.Root, path), ID: inv.ID}
 	// A ledger that cannot be read stops no delete.
 	if ledger, err := store.Peek(); err == nil {
 		if grant := ledger.Grant(key); grant != nil {
 			reconcile.Drain(system, *grant)
 		}
 	}
-	code, err := Run(delegate, inv.Argv, env)
+	code, err := delegate.Run(path, inv.Argv, env)
 	if err != nil || code != 0 {
 		return code, err
 	}

@@ -8,29 +8,31 @@ import (
 	"os"
 
 	"github.com/rtshield/rtshield/internal/host"
+	"github.com/rtshield/rtshield/runtime/argv"
+	"github.com/rtshield/rtshield/runtime/delegate"
 )
 
 // Main carries out one OCI command line and gives the exit status; where the delegate takes over, it does not return.
 // version is rtshield's own line after the delegate's.
-func Main(argv []string, version string) int {
-	inv := Parse(argv)
+func Main(args []string, version string) int {
+	inv := argv.Parse(args)
 	if inv.Version {
-		delegate, err := Resolve()
+		path, err := delegate.Resolve()
 		if err != nil {
-			inv.Report(os.Stderr, err)
+			Report(inv, os.Stderr, err)
 			return 1
 		}
-		return Version(os.Stdout, delegate, version)
+		return delegate.Version(os.Stdout, path, version)
 	}
 	code, err := dispatch(inv)
 	if err != nil {
-		inv.Report(os.Stderr, err)
+		Report(inv, os.Stderr, err)
 		return 1
 	}
 	return code
 }
 
-func dispatch(inv Invocation) (int, error) {
+func dispatch(inv argv.Invocation) (int, error) {
 	if err := unreadableCreate(inv); err != nil {
 		return 1, err
 	}
@@ -42,29 +44,12 @@ func dispatch(inv Invocation) (int, error) {
 			return remove(inv)
 		}
 	}
-	return 1, passOn(inv)
-}
-
-// passOn makes this process the delegate. Nothing is read for it but the command line.
-func passOn(inv Invocation) error {
-	delegate, err := Resolve()
-	if err != nil {
-		return err
-	}
-	return become(delegate, inv.Argv)
-}
-
-func become(delegate string, argv []string) error {
-	env, err := Environ()
-	if err != nil {
-		return err
-	}
-	return Exec(delegate, argv, env)
+	return 1, delegate.PassOn(inv.Argv)
 }
 
 // unreadableCreate: with a flag that our table does not know we cannot tell the bundle from the id, and passing the
 // line on would start a container without the shield that it may have asked for.
-func unreadableCreate(inv Invocation) error {
+func unreadableCreate(inv argv.Invocation) error {
 	if inv.Malformed == "" {
 		return nil
 	}
@@ -83,9 +68,9 @@ var system = host.System
 
 // PointAt leaves the pointer to the first of the delegates that is there, for the verbs that do not read the policy.
 func PointAt(delegates []string) error {
-	delegate, err := FindDelegate(delegates)
+	path, err := delegate.Find(delegates)
 	if err != nil {
 		return err
 	}
-	return Point(delegate)
+	return delegate.Point(path)
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+
+	"github.com/rtshield/rtshield/runtime/argv"
 )
 
 const prefix = "rtshield: "
@@ -15,22 +17,13 @@ const prefix = "rtshield: "
 // Report tells err to the engine and to a person: as an error line in the --log file, of which containerd and
 // Docker show the last one, and as one line on w, which stands for stderr. Never on stdout, where `state` has
 // its JSON.
-func (inv Invocation) Report(w io.Writer, err error) {
+func Report(inv argv.Invocation, w io.Writer, err error) {
 	if err == nil {
 		return
 	}
 	msg := message(err)
-	inv.log(logrus.ErrorLevel, msg)
+	log(inv, logrus.ErrorLevel, msg)
 	_, _ = fmt.Fprintln(w, msg)
-}
-
-// Warn notes something that does not stop the call, in the --log file only. To be used sparingly: Podman
-// understands a log of a single JSON line, and loses the error behind a warning
-// (podman libpod/oci_conmon_common.go, readConmonPipeData).
-func (inv Invocation) Warn(err error) {
-	if err != nil {
-		inv.log(logrus.WarnLevel, message(err))
-	}
 }
 
 // message is err on one line: containerd takes one line of JSON for one event, and people read the first.
@@ -49,7 +42,7 @@ func message(err error) string {
 }
 
 // log writes one line the way runc does. A log that cannot be written is no reason to fail: there is stderr.
-func (inv Invocation) log(level logrus.Level, msg string) {
+func log(inv argv.Invocation, level logrus.Level, msg string) {
 	path := logFile(inv.Log)
 	if path == "" {
 		return

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/rtshield/rtshield/runtime/argv"
 )
 
 // lastError reads a log as containerd's shim does (process/utils.go, getLastRuntimeError): every line must be
@@ -43,12 +45,11 @@ func lastError(t *testing.T, path string) (msg string) {
 
 func TestReportJSON(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "log.json")
-	inv := Parse([]string{"rtshield", "--log", log, "--log-format", "json", "create", "web"})
+	inv := argv.Parse([]string{"rtshield", "--log", log, "--log-format", "json", "create", "web"})
 	var stderr bytes.Buffer
-	inv.Report(&stderr, errors.New("an older one"))
+	Report(inv, &stderr, errors.New("an older one"))
 	stderr.Reset()
-	inv.Report(&stderr, fmt.Errorf("container web: %w", errors.New("first\nsecond \"quoted\"\r\n\n")))
-	inv.Warn(errors.New("just so you know"))
+	Report(inv, &stderr, fmt.Errorf("container web: %w", errors.New("first\nsecond \"quoted\"\r\n\n")))
 
 	want := `rtshield: container web: first; second "quoted"`
 	if got := lastError(t, log); got != want {
@@ -58,7 +59,7 @@ func TestReportJSON(t *testing.T) {
 		t.Errorf("stderr: %q", got)
 	}
 	content, _ := os.ReadFile(log)
-	if n := strings.Count(string(content), "\n"); n != 3 || !strings.Contains(string(content), `"level":"warning","msg":"rtshield: just so you know"`) {
+	if n := strings.Count(string(content), "\n"); n != 2 {
 		t.Errorf("log: %s", content)
 	}
 	if info, err := os.Stat(log); err != nil || info.Mode().Perm()&^0o644 != 0 {
@@ -69,7 +70,7 @@ func TestReportJSON(t *testing.T) {
 func TestReportText(t *testing.T) {
 	for _, format := range []string{"", "text"} {
 		log := filepath.Join(t.TempDir(), "log")
-		Invocation{Log: log, LogFormat: format}.Report(io.Discard, errors.New("no free CPU"))
+		Report(argv.Invocation{Log: log, LogFormat: format}, io.Discard, errors.New("no free CPU"))
 		got, err := os.ReadFile(log)
 		if err != nil || !strings.HasPrefix(string(got), `time="20`) || !strings.HasSuffix(string(got), "\" level=error msg=\"rtshield: no free CPU\"\n") {
 			t.Errorf("%q, %v", got, err)
@@ -78,13 +79,12 @@ func TestReportText(t *testing.T) {
 }
 
 func TestReportWithoutLog(t *testing.T) {
-	dir := realDir(t)
+	dir := t.TempDir()
 	t.Chdir(dir)
 	for _, log := range []string{"", dir, dir + "/nosuch/log", "journald:web", "syslog:web"} {
 		var stderr bytes.Buffer
-		inv := Invocation{Log: log, LogFormat: "json"}
-		inv.Report(&stderr, errors.New("x"))
-		inv.Warn(errors.New("y"))
+		inv := argv.Invocation{Log: log, LogFormat: "json"}
+		Report(inv, &stderr, errors.New("x"))
 		if stderr.String() != "rtshield: x\n" {
 			t.Errorf("log %q: stderr %q", log, stderr.String())
 		}
@@ -92,13 +92,12 @@ func TestReportWithoutLog(t *testing.T) {
 	if left, _ := os.ReadDir(dir); len(left) != 0 {
 		t.Errorf("left behind: %v", left)
 	}
-	Invocation{Log: "file:" + dir + "/log", LogFormat: "json"}.Report(io.Discard, errors.New("z"))
+	Report(argv.Invocation{Log: "file:" + dir + "/log", LogFormat: "json"}, io.Discard, errors.New("z"))
 	if got := lastError(t, dir+"/log"); got != "rtshield: z" {
 		t.Errorf("crun's file: scheme: %q", got)
 	}
 	var stderr bytes.Buffer
-	Invocation{}.Report(&stderr, nil)
-	Invocation{}.Warn(nil)
+	Report(argv.Invocation{}, &stderr, nil)
 	if stderr.Len() != 0 {
 		t.Errorf("said %q about no error", stderr.String())
 	}
@@ -115,33 +114,5 @@ func TestMessage(t *testing.T) {
 		if got := message(errors.New(in)); got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)
 		}
-	}
-}
-
-func TestVersion(t *testing.T) {
-	dir := realDir(t)
-	tests := map[string]struct {
-		script, stdout, stderr string
-		exit                   int
-	}{
-		"usual":      {`echo "runc version 9"; echo "spec: 1"`, "runc version 9\nspec: 1\nrtshield version 1\n", "", 0},
-		"no newline": {`printf "crun 1"`, "crun 1\nrtshield version 1\n", "", 0},
-		"silent":     {``, "rtshield version 1\n", "", 0},
-		"arguments":  {`echo "$0 $*"`, dir + "/arguments --debug -v\nrtshield version 1\n", "", 0},
-		"failing":    {`echo no >&2; exit 3`, "rtshield version 1\n", "no\n", 3},
-		"killed":     {`kill -9 $$`, "rtshield version 1\n", "", 1},
-	}
-	for name, tt := range tests {
-		path := program(t, filepath.Join(dir, strings.ReplaceAll(name, " ", "")), tt.script)
-		var stdout, stderr bytes.Buffer
-		exit := version(&stdout, &stderr, path, []string{"rtshield", "--debug", "-v"}, "rtshield version 1")
-		if exit != tt.exit || stdout.String() != tt.stdout || stderr.String() != tt.stderr {
-			t.Errorf("%s: exit %d, stdout %q, stderr %q", name, exit, stdout.String(), stderr.String())
-		}
-	}
-	var stdout, stderr bytes.Buffer
-	exit := version(&stdout, &stderr, "/nosuch", nil, "rtshield version 1")
-	if exit != 1 || stdout.String() != "rtshield version 1\n" || !strings.HasPrefix(stderr.String(), "rtshield: ask /nosuch for its version: ") {
-		t.Errorf("no delegate: exit %d, stdout %q, stderr %q", exit, stdout.String(), stderr.String())
 	}
 }

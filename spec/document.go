@@ -80,6 +80,9 @@ func (d *Document) Bytes() []byte { return d.data }
 // Killed at any moment, it leaves a file that Load understands: the edits of the last run are taken out of the file
 // before the journal speaks of this run's.
 func (d *Document) Save() error {
+	if d.saved() {
+		return nil
+	}
 	if !bytes.Equal(d.user, d.disk) {
 		if err := d.write(d.user); err != nil {
 			return err

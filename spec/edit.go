@@ -161,6 +161,23 @@ func (d *Document) saveJournal(ops []op) error {
 	return os.WriteFile(journalPath(d.Path), data, 0o600)
 }
 
+// saved says whether file and journal already are what Save would make them: the same bundle run again with the same
+// grant.
+func (d *Document) saved() bool {
+	if !bytes.Equal(d.data, d.disk) {
+		return false
+	}
+	if len(d.ops) == 0 {
+		return bytes.Equal(d.user, d.disk)
+	}
+	want, err := json.Marshal(d.ops)
+	if err != nil {
+		return false
+	}
+	have, err := os.ReadFile(journalPath(d.Path))
+	return err == nil && bytes.Equal(have, want)
+}
+
 // restore takes the edits of the journal back, newest first. An edit whose result is not there any more was changed by
 // somebody since, whose word then counts.
 func restore(path string, data []byte) ([]byte, error) {

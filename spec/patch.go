@@ -17,6 +17,8 @@ type Hook struct {
 	State string
 	// Root is the delegate's state root.
 	Root string
+	// Poststart says whether the delegate runs poststart hooks once the container's program runs, and not before.
+	Poststart bool
 }
 
 // hookPath is the PATH of our hooks: they start nothing, and get nothing from the engine or the image.
@@ -75,6 +77,9 @@ func (d *Document) Shield(grant shield.Grant, rlimits []Rlimit, hook Hook) error
 		steps = append(steps, func() error { return d.env(variable.name, variable.value) })
 	}
 	for _, when := range []string{"createRuntime", "poststart", "poststop"} {
+		if when == "poststart" && !hook.Poststart {
+			continue // it would only repeat what createRuntime has just read back
+		}
 		steps = append(steps, func() error { return d.add("hooks."+when, hook.entry(when)) })
 	}
 	return run(steps)

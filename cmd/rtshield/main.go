@@ -9,6 +9,8 @@ import (
 
 	"github.com/rtshield/rtshield/hooks"
 	"github.com/rtshield/rtshield/runtime"
+	"github.com/rtshield/rtshield/runtime/argv"
+	_ "github.com/rtshield/rtshield/runtime/early" // pass-through verbs end here
 )
 
 // version is set by the Makefile.
@@ -16,26 +18,26 @@ var version = "0.1.0-dev"
 
 func main() { os.Exit(run(os.Args)) }
 
-func run(argv []string) int {
-	if len(argv) > 1 && argv[1] == "hook" {
-		if err := hooks.Run(argv[2:], os.Stdin); err != nil {
+func run(args []string) int {
+	if len(args) > 1 && args[1] == "hook" {
+		if err := hooks.Run(args[2:], os.Stdin); err != nil {
 			fmt.Fprintln(os.Stderr, "rtshield: "+strings.ReplaceAll(err.Error(), "\n", "; "))
 			return 1
 		}
 		return 0
 	}
-	if isAdministrator(argv) {
-		return administrate(argv)
+	if isAdministrator(args) {
+		return administrate(args)
 	}
 	// Without the word "version": Docker shows the last line that has it as the runtime's (moby, parseRuntimeVersion),
 	// and that should stay runc's.
-	return runtime.Main(argv, "rtshield "+version)
+	return runtime.Main(args, "rtshield "+version)
 }
 
 // isAdministrator: one of our own commands, or a call for help. Nothing that an engine says is among them, and no
 // framework is set up to find out.
-func isAdministrator(argv []string) bool {
-	inv := runtime.Parse(argv)
+func isAdministrator(args []string) bool {
+	inv := argv.Parse(args)
 	switch inv.Verb {
 	case "status", "explain", "reconcile", "help", "h":
 		return true

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
-	"github.com/opencontainers/cgroups"
 )
 
 // Controller is a process's place in one cgroup hierarchy.
@@ -22,15 +21,13 @@ type Controller struct {
 // Controller finds the cgroup that holds pid's setting of a controller such as "cpuset" or "cpu": on v1 (and hybrid)
 // that controller's hierarchy, else the unified one. found is false where the host has neither.
 func (r Root) Controller(pid int, name string) (place Controller, found bool, err error) {
-	paths, err := cgroups.ParseCgroupFile(r.Path("proc", strconv.Itoa(pid), "cgroup"))
+	text, err := r.Read("proc", strconv.Itoa(pid), "cgroup")
 	if err != nil {
 		return Controller{}, false, err
 	}
-	path, v1 := paths[name]
-	if !v1 {
-		if path, found = paths[""]; !found {
-			return Controller{}, false, nil
-		}
+	path, v1, found := controllerPath(text, name)
+	if !found {
+		return Controller{}, false, nil
 	}
 	mount, err := r.cgroupMount(name, v1)
 	if err != nil || mount == nil {
@@ -42,6 +39,22 @@ func (r Root) Controller(pid int, name string) (place Controller, found bool, er
 		return Controller{}, false, fmt.Errorf("cgroup %s of pid %d is not below the mount %s (%s)", path, pid, mount.Mountpoint, mount.Root)
 	}
 	return Controller{Mount: mount.Mountpoint, Dir: filepath.Join(mount.Mountpoint, below), Unified: !v1}, true, nil
+}
+
+// controllerPath reads /proc/PID/cgroup, lines of "id:controllers:path" (cgroups(7)). Not with opencontainers/cgroups:
+// it brings D-Bus and net along, whose start-up every OCI verb would pay.
+func controllerPath(text, name string) (path string, v1, found bool) {
+	for line := range strings.Lines(text) {
+		fields := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
+		switch {
+		case len(fields) != 3:
+		case fields[1] == "":
+			path, found = fields[2], true
+		case hasOption(fields[1], name):
+			return fields[2], true, true
+		}
+	}
+	return path, false, found
 }
 
 func (r Root) cgroupMount(controller string, v1 bool) (*mountinfo.Info, error) {

@@ -1,4 +1,4 @@
-package runtime
+package argv
 
 import (
 	"os"
@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/rtshield/rtshield/runtime/delegate"
 )
 
 // testRunc is the runc that tests compare with. Nothing is skipped where it is missing: a table that was never
@@ -16,10 +18,7 @@ func testRunc(t *testing.T) string {
 	if path := os.Getenv("RTSHIELD_TEST_RUNC"); path != "" {
 		return path
 	}
-	if _, err := os.Stat("/tmp/runc"); err == nil {
-		return "/tmp/runc"
-	}
-	path, err := FindDelegate([]string{"runc"})
+	path, err := delegate.Find([]string{"runc"})
 	if err != nil {
 		t.Fatalf("no runc to compare with (%v): run `make setup`", err)
 	}
@@ -39,7 +38,7 @@ func TestFlagsCoverDelegate(t *testing.T) {
 }
 
 func TestFlagsCoverCrun(t *testing.T) {
-	path, err := FindDelegate([]string{"crun"})
+	path, err := delegate.Find([]string{"crun"})
 	if err != nil {
 		t.Skip("crun is not installed")
 	}

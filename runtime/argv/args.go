@@ -1,4 +1,5 @@
-package runtime
+// Package argv reads a command line as runc does.
+package argv
 
 import (
 	"fmt"

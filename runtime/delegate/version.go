@@ -1,4 +1,4 @@
-package runtime
+package delegate
 
 import (
 	"fmt"
@@ -34,7 +34,7 @@ func version(stdout, stderr io.Writer, path string, argv []string, own string) i
 	}
 	fmt.Fprintln(stdout, own)
 	if err != nil {
-		fmt.Fprintln(stderr, message(fmt.Errorf("ask %s for its version: %w", path, err)))
+		fmt.Fprintf(stderr, "rtshield: ask %s for its version: %v\n", path, err)
 		exit = 1
 	}
 	return exit

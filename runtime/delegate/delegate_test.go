@@ -1,4 +1,4 @@
-package runtime
+package delegate
 
 import (
 	"errors"
@@ -34,7 +34,7 @@ func selfLink(t *testing.T, path string) string {
 	return path
 }
 
-func TestFindDelegate(t *testing.T) {
+func TestFind(t *testing.T) {
 	dir := realDir(t)
 	first := program(t, dir+"/a/odd-runc", "")
 	second := program(t, dir+"/b/odd-runc", "")
@@ -70,14 +70,14 @@ func TestFindDelegate(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(strings.Join(tt.names, ","), func(t *testing.T) {
-			got, err := FindDelegate(tt.names)
+			got, err := Find(tt.names)
 			if got != tt.want {
 				t.Errorf("got %q (%v), want %q", got, err, tt.want)
 			}
 			if tt.says == "" {
 				return
 			}
-			if !errors.Is(err, ErrNoDelegate) || !strings.Contains(err.Error(), tt.says) ||
+			if !errors.Is(err, ErrNone) || !strings.Contains(err.Error(), tt.says) ||
 				!strings.Contains(err.Error(), "[runtime] delegates") {
 				t.Errorf("error %q does not say %q", err, tt.says)
 			}
@@ -86,13 +86,13 @@ func TestFindDelegate(t *testing.T) {
 }
 
 // An engine such as conmon starts us with no PATH at all, and the working directory is the bundle.
-func TestFindDelegateWithoutPath(t *testing.T) {
+func TestFindWithoutPath(t *testing.T) {
 	dir := realDir(t)
 	program(t, dir+"/env", "")
 	t.Chdir(dir)
 	for _, path := range []string{"", ".", "::.", "./"} {
 		t.Setenv("PATH", path)
-		got, err := FindDelegate([]string{"env"})
+		got, err := Find([]string{"env"})
 		if err != nil || !filepath.IsAbs(got) || strings.HasPrefix(got, dir) {
 			t.Errorf("PATH=%q: %q, %v", path, got, err)
 		}
@@ -100,7 +100,7 @@ func TestFindDelegateWithoutPath(t *testing.T) {
 	if err := os.Unsetenv("PATH"); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := FindDelegate([]string{"env"}); err != nil || got == "" {
+	if got, err := Find([]string{"env"}); err != nil || got == "" {
 		t.Errorf("no PATH: %q, %v", got, err)
 	}
 }

@@ -1,4 +1,5 @@
-package runtime
+// Package delegate finds the real OCI runtime and hands over to it.
+package delegate
 
 import (
 	"errors"
@@ -9,19 +10,19 @@ import (
 	"strings"
 )
 
-// DefaultDelegates are looked for where the policy file names none, or may not be read.
-var DefaultDelegates = []string{"runc", "crun"}
+// Defaults are looked for where the policy file names none, or may not be read.
+var Defaults = []string{"runc", "crun"}
 
-// ErrNoDelegate is wrapped by FindDelegate's error.
-var ErrNoDelegate = errors.New("no OCI runtime to hand over to")
+// ErrNone is wrapped by Find's error.
+var ErrNone = errors.New("no OCI runtime to hand over to")
 
 // standardDirs are searched after $PATH: conmon, for one, may start a runtime with an empty environment.
 var standardDirs = []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"}
 
-// FindDelegate gives the path of the first of names that is an executable file and is not this program: not
+// Find gives the path of the first of names that is an executable file and is not this program: not
 // even through a link, since rtshield may itself be installed as runc in one folder of $PATH.
-// A name with a slash is a path and must be absolute; others are searched for. The error wraps ErrNoDelegate.
-func FindDelegate(names []string) (string, error) {
+// A name with a slash is a path and must be absolute; others are searched for. The error wraps ErrNone.
+func Find(names []string) (string, error) {
 	self, _ := os.Stat("/proc/self/exe")
 	dirs := searchDirs()
 	var tried []string
@@ -49,7 +50,7 @@ func FindDelegate(names []string) (string, error) {
 		tried = []string{"the list of delegates is empty"}
 	}
 	return "", fmt.Errorf("%w (%s): install runc or crun, or name one in [runtime] delegates",
-		ErrNoDelegate, strings.Join(tried, "; "))
+		ErrNone, strings.Join(tried, "; "))
 }
 
 // candidates are the files that name may stand for, or the reason why it can be none.

@@ -1,4 +1,4 @@
-package runtime
+package delegate
 
 import (
 	"fmt"
@@ -15,6 +15,24 @@ func Exec(path string, argv, env []string) error {
 		return fmt.Errorf("exec %s: %w", path, err)
 	}
 	return nil
+}
+
+// Become is Exec with the depth counter raised.
+func Become(path string, argv []string) error {
+	env, err := Environ()
+	if err != nil {
+		return err
+	}
+	return Exec(path, argv, env)
+}
+
+// PassOn makes this process the delegate. Nothing is read for it but the pointer.
+func PassOn(argv []string) error {
+	path, err := Resolve()
+	if err != nil {
+		return err
+	}
+	return Become(path, argv)
 }
 
 // delegateArgv names the delegate by its path instead of us. runc prints argv[0] in its usage errors, and crun

@@ -1,4 +1,4 @@
-package runtime
+package delegate
 
 import (
 	"errors"
@@ -32,7 +32,7 @@ func StatePointer(configPath string) string { return runPointers.path(configPath
 func Pointed() (path string, ok bool) { return runPointers.pointed(configPath()) }
 
 // Point makes path, which must be absolute, the delegate of later verbs. The pointer is only there while it
-// says something: if path is what FindDelegate(DefaultDelegates) gives, it is removed.
+// says something: if path is what Find(Defaults) gives, it is removed.
 func Point(path string) error { return runPointers.point(configPath(), path) }
 
 // Resolve is the delegate for a verb that must not read the policy file: Pointed, or else the default.
@@ -40,7 +40,7 @@ func Resolve() (string, error) {
 	if path, ok := Pointed(); ok {
 		return path, nil
 	}
-	return FindDelegate(DefaultDelegates)
+	return Find(Defaults)
 }
 
 func configPath() string {
@@ -78,7 +78,7 @@ func (p pointers) point(config, path string) error {
 		return fmt.Errorf("delegate %q is not an absolute path", path)
 	}
 	link := p.path(config)
-	if usual, err := FindDelegate(DefaultDelegates); err == nil && usual == filepath.Clean(path) {
+	if usual, err := Find(Defaults); err == nil && usual == filepath.Clean(path) {
 		if err := os.Remove(link); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("remove the pointer to another delegate: %w", err)
 		}

@@ -1,4 +1,4 @@
-package runtime
+package delegate
 
 import (
 	"errors"
@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// depthVar counts the wrappers of this family on the way to the real runtime. FindDelegate knows this very
+// depthVar counts the wrappers of this family on the way to the real runtime. Find knows this very
 // file, but not a copy of it or a shell script that calls it.
 const (
 	depthVar = "RTSHIELD_DEPTH"

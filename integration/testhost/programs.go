@@ -1,0 +1,73 @@
+package testhost
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+)
+
+// Rtshield gives the program under test: RTSHIELD_BIN, or one built now from this tree.
+func Rtshield(t testing.TB) string {
+	t.Helper()
+	path, err := FindRtshield()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// Runc gives the runc of the module: RTSHIELD_TEST_RUNC, or bin/runc, built if it is not there.
+func Runc(t testing.TB) string {
+	t.Helper()
+	path, err := FindRunc()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// FindRtshield is Rtshield for TestMain.
+var FindRtshield = sync.OnceValues(func() (string, error) {
+	// Always asked of the compiler, whose cache knows what has changed, and not in bin/rtshield's place: that may be
+	// an older one, or in use.
+	return find("RTSHIELD_BIN", "bin/test/rtshield", true,
+		"-tags", "urfave_cli_no_docs", "./cmd/rtshield")
+})
+
+// FindRunc is Runc for TestMain.
+var FindRunc = sync.OnceValues(func() (string, error) {
+	return find("RTSHIELD_TEST_RUNC", "bin/runc", false,
+		"-tags", "seccomp urfave_cli_no_docs", "github.com/opencontainers/runc")
+})
+
+func find(variable, file string, always bool, build ...string) (string, error) {
+	if path := os.Getenv(variable); path != "" {
+		if _, err := os.Stat(path); err != nil {
+			return "", fmt.Errorf("%s: %w", variable, err)
+		}
+		return filepath.Abs(path)
+	}
+	module, err := root()
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(module, file)
+	if _, err := os.Stat(path); err == nil && !always {
+		return path, nil
+	}
+	// Renamed into place: another suite may be running it.
+	fresh := fmt.Sprintf("%s.%d", path, os.Getpid())
+	defer os.Remove(fresh)
+	cmd := exec.Command("go", append([]string{"build", "-buildvcs=false", "-trimpath", "-o", fresh}, build...)...)
+	cmd.Dir = module
+	if always { // ours is static; runc wants libseccomp
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%s is not set, and %v: %w\n%s", variable, cmd.Args, err, out)
+	}
+	return path, os.Rename(fresh, path)
+}
