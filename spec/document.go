@@ -61,7 +61,7 @@ func Load(bundle string) (*Document, error) {
 		return nil, fmt.Errorf("%s is larger than %d MiB", path, maxSize>>20)
 	}
 	document.disk = data
-	if !gjson.ValidBytes(data) || !gjson.ParseBytes(data).IsObject() {
+	if !isObject(data) {
 		return nil, fmt.Errorf("%s: %w", path, ErrNotJSON)
 	}
 	if document.user, err = restore(path, data); err != nil {
@@ -70,6 +70,8 @@ func Load(bundle string) (*Document, error) {
 	document.data = document.user
 	return document, nil
 }
+
+func isObject(data []byte) bool { return gjson.ValidBytes(data) && gjson.ParseBytes(data).IsObject() }
 
 // Bytes gives the text as edited so far.
 func (d *Document) Bytes() []byte { return d.data }

@@ -193,9 +193,17 @@ func restore(path string, data []byte) ([]byte, error) {
 		// Killed while it was written: config.json still is what its user wrote.
 		return data, nil //nolint:nilerr // see above
 	}
+	if data, err = undoAll(data, ops); err != nil {
+		return nil, fmt.Errorf("%s: %w", journalPath(path), err)
+	}
+	return data, nil
+}
+
+func undoAll(data []byte, ops []op) ([]byte, error) {
 	for i := len(ops) - 1; i >= 0; i-- {
+		var err error
 		if data, err = undo(data, ops[i]); err != nil {
-			return nil, fmt.Errorf("%s: %s: %w", journalPath(path), ops[i].Path, err)
+			return nil, fmt.Errorf("%s: %w", ops[i].Path, err)
 		}
 	}
 	return data, nil

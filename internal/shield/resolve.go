@@ -181,10 +181,11 @@ func nanoseconds(n uint64) time.Duration { return time.Duration(min(n, uint64(1)
 func chooseCPUs(terms *Terms, request Request) error {
 	terms.Count = terms.Class.CPUs
 	explicit, source := request.CPUs, "linux.resources.cpu.cpus"
+	byHand := explicit != ""
 	if choice, ok := request.Choices[KeyCPUSet]; ok {
-		explicit, source = choice.Value, "annotation "+choice.Source
+		explicit, source, byHand = choice.Value, "annotation "+choice.Source, true
 	}
-	if explicit != "" {
+	if byHand {
 		set, err := ParseCPUs(explicit)
 		if err != nil {
 			return fmt.Errorf("%s: %w", source, err)
@@ -199,7 +200,7 @@ func chooseCPUs(terms *Terms, request Request) error {
 		if err != nil || number < 1 {
 			return fmt.Errorf("annotation %s = %q: expected a number of whole CPUs, 1 or more", choice.Source, choice.Value)
 		}
-		if explicit != "" && number != terms.Count {
+		if byHand && number != terms.Count {
 			return fmt.Errorf("annotation %s asks for %d CPUs, but %s names %d of them (%s): make them agree, or remove one",
 				choice.Source, number, source, terms.Count, terms.Explicit)
 		}

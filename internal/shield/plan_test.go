@@ -1,0 +1,174 @@
+package shield
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"testing"
+
+	"k8s.io/utils/cpuset"
+)
+
+func irqKnob(n int) Knob { return Knob{IRQ, strconv.Itoa(n)} }
+
+func TestPlanOfMasks(t *testing.T) {
+	for _, c := range []struct {
+		name, kind, baseline, now, away, held, want string
+	}{
+		{"taken away", "irq", "", "0-3", "2", "2", "0-1,3"},
+		{"already there", "irq", "0-3", "0-1,3", "2", "2", "0-1,3"},
+		{"from the baseline, not from now", "irq", "0-3", "0-1", "2", "2", "0-1,3"},
+		{"back to the baseline", "irq", "0-3", "0-1", "", "", "0-3"},
+		{"nothing left: to the housekeeping CPUs", "irq", "", "2-3", "2-3", "2-3", "0-1"},
+		{"default mask", "irq-default", "", "0-3", "1", "1", "0,2-3"},
+		{"a cpuset loses what is held, also with irq keep", "cpuset", "0-3", "0-3", "", "2", "0-1,3"},
+		{"a cpuset is never emptied", "cpuset", "2", "2", "", "2", "2"},
+		{"a cpuset that has all of its parent's", "cpuset", "none", "0", "", "1", "0,2-3"},
+		{"and gets it back", "cpuset", "none", "0,2-3", "", "", ""},
+	} {
+		ledger := &Ledger{Housekeeping: cpus(t, "0-1"), Baselines: map[string]string{}}
+		knob := Knob{Kind(c.kind), "1"}
+		switch c.baseline {
+		case "":
+		case "none":
+			ledger.Baselines[knob.String()] = ""
+		default:
+			ledger.Baselines[knob.String()] = c.baseline
+		}
+		if c.held != "" {
+			irq := "keep"
+			if c.away != "" {
+				irq = "away"
+			}
+			ledger.Add(Grant{Key: Key{"/r", "a"}, CPUs: cpus(t, c.held), IRQ: irq})
+		}
+		plan := Plan(ledger, Observation{Online: set(t, "0-3"), Masks: map[Knob]cpuset.CPUSet{knob: set(t, c.now)}})
+		if len(plan) != 1 || plan[0].Want != c.want {
+			t.Errorf("%s: %+v, want %s", c.name, plan, c.want)
+		}
+	}
+}
+
+func TestPlanLeavesAloneWhatNobodyTouches(t *testing.T) {
+	ledger := &Ledger{Housekeeping: cpus(t, "0")}
+	ledger.Add(Grant{Key: Key{"/r", "a"}, CPUs: cpus(t, "3"), IRQ: "away"})
+	seen := Observation{Online: set(t, "0-3"), Masks: map[Knob]cpuset.CPUSet{irqKnob(1): set(t, "0-1"), irqKnob(2): set(t, "0-3")}}
+	if plan := Plan(ledger, seen); len(plan) != 1 || plan[0].Name != "2" {
+		t.Errorf("%+v", plan)
+	}
+}
+
+// TestPlanOfBudgets draws the cgroup tree: /a/b/x and /a/c are containers' own, /a/other is somebody else's.
+func TestPlanOfBudgets(t *testing.T) {
+	ledger := &Ledger{Baselines: map[string]string{}}
+	second := func(runtime int64) Budget { return Budget{runtime, 1000000} }
+	ledger.Add(Grant{Key: Key{"/r", "x"}, Budget: second(300000), Cgroups: Cgroups{Budgets: []string{"/a", "/a/b", "/a/b/x"}}})
+	ledger.Add(Grant{Key: Key{"/r", "c"}, Budget: Budget{2000, 10000}, Cgroups: Cgroups{Budgets: []string{"/a", "/a/c"}}})
+	seen := Observation{Budgets: map[string]BudgetState{
+		"/a": {second(0), 50000}, "/a/b": {second(0), 0}, "/a/b/x": {second(0), 0}, "/a/c": {Budget{0, 10000}, 0},
+	}}
+	text := func() (lines []string) {
+		for _, s := range Plan(ledger, seen) {
+			lines = append(lines, fmt.Sprintf("%s %s→%s", s.Name, s.Now, s.Want))
+		}
+		return lines
+	}
+	want := []string{"/a 0→550000", "/a/b 0→300000", "/a/c 0→2000", "/a/b/x 0→300000"}
+	if got := text(); !slices.Equal(got, want) {
+		t.Errorf("raised top-down:\n got %v\nwant %v", got, want)
+	}
+	// x ends without its cgroup being removed: its budget goes first, then those above shrink.
+	for dir, runtime := range map[string]int64{"/a": 550000, "/a/b": 300000, "/a/b/x": 300000} {
+		state := seen.Budgets[dir]
+		state.Runtime = runtime
+		seen.Budgets[dir] = state
+		ledger.Baselines[Knob{RTBudget, dir}.String()] = "0"
+	}
+	state := seen.Budgets["/a/c"]
+	state.Runtime = 2000
+	seen.Budgets["/a/c"] = state
+	ledger.Release(Key{"/r", "x"})
+	want = []string{"/a/b/x 300000→0", "/a/b 300000→0", "/a/c 2000→2000", "/a 550000→250000"}
+	if got := text(); !slices.Equal(got, want) {
+		t.Errorf("lowered bottom-up:\n got %v\nwant %v", got, want)
+	}
+	// What an administrator had given /a in advance is enough: nothing to raise.
+	ledger.Baselines[Knob{RTBudget, "/a"}.String()] = "900000"
+	state = seen.Budgets["/a"]
+	state.Runtime = 900000
+	seen.Budgets["/a"] = state
+	if got := text(); !slices.Contains(got, "/a 900000→900000") {
+		t.Errorf("a budget given in advance: %v", got)
+	}
+}
+
+// TestAnyOrderOfGrantsEndsAtTheBaseline: grants come and go at random, the kernel takes what it is told, sometimes a
+// process is killed between two writes. At every rest the masks are the baseline less what is held, and at the end
+// they are the baseline.
+func TestAnyOrderOfGrantsEndsAtTheBaseline(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 1))
+	kernel := map[Knob]cpuset.CPUSet{}
+	for n := range 40 {
+		mask := cpuset.New(random.IntN(16))
+		for range random.IntN(20) {
+			mask = mask.Union(cpuset.New(random.IntN(16)))
+		}
+		kernel[irqKnob(n)] = mask
+	}
+	baseline := map[Knob]cpuset.CPUSet{}
+	for knob, mask := range kernel {
+		baseline[knob] = mask
+	}
+	ledger := &Ledger{Housekeeping: cpus(t, "0-3"), Baselines: map[string]string{}}
+	reconcile := func(stopAfter int) {
+		settings := Plan(ledger, Observation{Online: set(t, "0-15"), Masks: kernel})
+		for _, s := range settings { // all baselines before the first write
+			if _, known := ledger.Baselines[s.Knob.String()]; !known && s.Differs() {
+				ledger.Baselines[s.Knob.String()] = s.Baseline
+			}
+		}
+		for i, s := range settings {
+			if i == stopAfter {
+				return
+			}
+			kernel[s.Knob] = set(t, s.Want)
+			if s.Want == s.Baseline {
+				delete(ledger.Baselines, s.Knob.String())
+			}
+		}
+	}
+	for step := range 500 {
+		key := Key{"/r", strconv.Itoa(random.IntN(12))}
+		if ledger.Grant(key) == nil {
+			cpu := 4 + random.IntN(12)
+			if !ledger.Held().Contains(cpu) {
+				ledger.Add(Grant{Key: key, CPUs: CPUsOf(cpuset.New(cpu)), IRQ: "away"})
+			}
+		} else {
+			ledger.Release(key)
+		}
+		if random.IntN(3) == 0 {
+			reconcile(random.IntN(20))
+		}
+		reconcile(-1)
+		for knob, mask := range kernel {
+			want := lessTaken(baseline[knob], ledger.Held(), ledger.Housekeeping.Difference(ledger.Held()), set(t, "0-15"))
+			if !mask.Equals(want) {
+				t.Fatalf("step %d: %s is %s, want %s", step, knob, mask, want)
+			}
+		}
+	}
+	ledger.Grants = nil
+	reconcile(-1)
+	for knob, mask := range kernel {
+		if !mask.Equals(baseline[knob]) {
+			t.Errorf("%s ends as %s, was %s", knob, mask, baseline[knob])
+		}
+	}
+	if len(ledger.Baselines) != 0 {
+		t.Errorf("still remembered: %v", ledger.Baselines)
+	}
+}
