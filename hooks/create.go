@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/rtshield/rtshield/internal/host"
 	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
 	"github.com/rtshield/rtshield/internal/host/rt"
 	"github.com/rtshield/rtshield/internal/reconcile"
@@ -178,19 +177,4 @@ func (c call) poststart() error {
 }
 
 // poststop releases what the container had. The delegate has already removed its cgroup.
-func (c call) poststop() error { return Release(c.host, c.store, c.key) }
-
-// Release takes a container out of the ledger, if it is in, and brings the knobs back. It serves delete as well.
-func Release(root host.Root, store shield.Store, key shield.Key) error {
-	if !store.Exists() {
-		return nil
-	}
-	session, err := store.Open("release of " + key.ID)
-	if err != nil {
-		return err
-	}
-	defer session.Close()
-	session.Release(key)
-	_, err = reconcile.Run(root, session)
-	return err
-}
+func (c call) poststop() error { return reconcile.Release(c.host, c.store, c.key) }

@@ -37,9 +37,9 @@ func create(inv argv.Invocation) error {
 		return err
 	}
 	if err := m.document.Save(); err != nil {
-		return errors.Join(err, forget(store, m.request.Key))
+		return errors.Join(err, reconcile.Release(system, store, m.request.Key))
 	}
-	return errors.Join(delegate.Become(m.delegate, inv.Argv), forget(store, m.request.Key))
+	return errors.Join(delegate.Become(m.delegate, inv.Argv), reconcile.Release(system, store, m.request.Key))
 }
 
 // admit gives the container its grant, on paper: the createRuntime hook makes it real.
@@ -81,18 +81,4 @@ func open(store shield.Store, who string) (*shield.Session, error) {
 		}
 	}
 	return session, nil
-}
-
-// forget takes a grant back that has not touched any knob yet.
-func forget(store shield.Store, key shield.Key) error {
-	if !store.Exists() {
-		return nil
-	}
-	session, err := store.Open("release of " + key.ID)
-	if err != nil {
-		return err
-	}
-	defer session.Close()
-	session.Release(key)
-	return session.Save()
 }

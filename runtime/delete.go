@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/rtshield/rtshield/hooks"
 	"github.com/rtshield/rtshield/internal/config"
 	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
@@ -44,7 +43,7 @@ func remove(inv argv.Invocation) (int, error) {
 	}
 	// The container is gone, and the engine must hear so whatever becomes of the release: it would only delete again.
 	// What is left is picked up by the next invocation.
-	if err := hooks.Release(system, store, key); err != nil {
+	if err := reconcile.Release(system, store, key); err != nil {
 		fmt.Fprintln(os.Stderr, message(err))
 	}
 	return 0, nil

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
+	"github.com/rtshield/rtshield/internal/status"
 	"github.com/rtshield/rtshield/spec"
 )
 
@@ -54,7 +55,7 @@ func Explain(bundle, root, id, class string) (*Explanation, error) {
 	if err != nil {
 		return nil, err
 	}
-	if explanation.Host, err = m.foresee(ledger, grant); err != nil {
+	if explanation.Host, err = m.foresee(ledger, &grant); err != nil {
 		return nil, err
 	}
 	explanation.Grant, explanation.Config = &grant, m.document.Changes()
@@ -62,26 +63,30 @@ func Explain(bundle, root, id, class string) (*Explanation, error) {
 }
 
 // foresee is the plan as it will be once the hook has bound the grant, in the difference to the kernel now.
-func (m *matter) foresee(ledger *shield.Ledger, grant shield.Grant) ([]spec.Change, error) {
-	chain, err := m.budgetChain(grant)
+func (m *matter) foresee(ledger *shield.Ledger, grant *shield.Grant) ([]spec.Change, error) {
+	chain, err := m.budgetChain(*grant)
 	if err != nil {
 		return nil, err
 	}
 	grant.Cgroups.Budgets = chain
 	ledger.Housekeeping = m.layout.Housekeeping
-	ledger.Add(grant)
-	seen, err := reconcile.Observe(system, ledger)
+	ledger.Add(*grant)
+	settings, _, err := reconcile.Plan(system, ledger, func(seen *shield.Observation) {
+		for _, dir := range chain { // those that the delegate will make
+			if _, exists := seen.Budgets[dir]; !exists {
+				seen.Budgets[dir] = shield.BudgetState{Budget: shield.Budget{Period: m.facts.Budget.Period}}
+			}
+		}
+	})
 	if err != nil {
 		return nil, err
 	}
-	for _, dir := range chain { // those that the delegate will make
-		if _, exists := seen.Budgets[dir]; !exists {
-			seen.Budgets[dir] = shield.BudgetState{Budget: shield.Budget{Period: m.facts.Budget.Period}}
-		}
-	}
 	var changes []spec.Change
-	for _, setting := range shield.Plan(ledger, seen) {
-		if setting.Differs() {
+	for _, setting := range settings {
+		switch {
+		case setting.Fixed != "":
+			grant.Limits = append(grant.Limits, status.IRQLimit(system, setting))
+		case setting.Differs():
 			changes = append(changes, spec.Change{Path: reconcile.KnobPath(setting.Knob), From: setting.Now, To: setting.Want})
 		}
 	}

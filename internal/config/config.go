@@ -14,11 +14,9 @@ import (
 	"github.com/pelletier/go-toml/v2"
 	"golang.org/x/sys/unix"
 
+	"github.com/rtshield/rtshield/internal/config/location"
 	"github.com/rtshield/rtshield/internal/shield"
 )
-
-// DefaultPath is the policy file unless RTSHIELD_CONFIG in the runtime's own environment names another.
-const DefaultPath = "/etc/rtshield/config.toml"
 
 // DefaultState is where the ledger lives unless [runtime] state says otherwise.
 const DefaultState = "/run/rtshield"
@@ -48,14 +46,6 @@ type file struct {
 	Class map[string]class `toml:"class"`
 }
 
-// Path gives the policy file's path.
-func Path() string {
-	if path := os.Getenv("RTSHIELD_CONFIG"); path != "" {
-		return path
-	}
-	return DefaultPath
-}
-
 // Default is the policy of a host without a policy file.
 func Default() Config {
 	return Config{Delegates: []string{"runc", "crun"}, State: DefaultState, Classes: shield.BuiltinClasses()}
@@ -64,9 +54,9 @@ func Default() Config {
 // Load reads the policy file. A missing file at the default path is the default policy; one named by RTSHIELD_CONFIG
 // has to exist.
 func Load() (Config, error) {
-	path := Path()
+	path := location.Path()
 	data, err := readTrusted(path)
-	if errors.Is(err, fs.ErrNotExist) && path == DefaultPath {
+	if errors.Is(err, fs.ErrNotExist) && path == location.Default {
 		return Default(), nil
 	}
 	if err != nil {

@@ -46,12 +46,11 @@ type Refusal struct {
 // A refused setting is in the report, not an error: whether it breaks a promise is for the caller to say.
 func Run(root host.Root, session *shield.Session) (Report, error) {
 	report := Report{Dropped: sweep(root, session.Ledger)}
-	seen, err := Observe(root, session.Ledger)
+	settings, seen, err := Plan(root, session.Ledger, nil)
 	if err != nil {
 		return report, err
 	}
 	forgetGone(session.Ledger, seen)
-	settings := shield.Plan(session.Ledger, seen)
 	record(session.Ledger, settings)
 	if err := session.Save(); err != nil {
 		return report, err
@@ -99,7 +98,7 @@ func forgetGone(ledger *shield.Ledger, seen shield.Observation) {
 func record(ledger *shield.Ledger, settings []shield.Setting) {
 	for _, setting := range settings {
 		name := setting.Knob.String()
-		if _, known := ledger.Baselines[name]; known || !setting.Differs() {
+		if _, known := ledger.Baselines[name]; known || !setting.Differs() || setting.Fixed != "" {
 			continue
 		}
 		if ledger.Baselines == nil {
@@ -143,6 +142,9 @@ func KnobPath(knob shield.Knob) string {
 
 // write sets one knob and gives what the kernel says afterwards: a write is not done until it was read back.
 func write(root host.Root, setting shield.Setting) (now string, err error) {
+	if setting.Fixed != "" {
+		return setting.Now, errors.New(setting.Fixed)
+	}
 	err = set(root, setting)
 	now, readErr := read(root, setting.Knob)
 	switch {

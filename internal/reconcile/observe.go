@@ -16,8 +16,30 @@ import (
 	"github.com/rtshield/rtshield/internal/shield"
 )
 
-// Observe reads every knob that the ledger's grants or baselines concern. Without either, it reads nothing.
-func Observe(root host.Root, ledger *shield.Ledger) (shield.Observation, error) {
+// Plan reads the kernel and computes what every knob should be: reconcile applies it, status compares it, explain shows
+// it for a grant that is not there yet. foresee, if not nil, may add to what was seen.
+func Plan(root host.Root, ledger *shield.Ledger, foresee func(*shield.Observation)) ([]shield.Setting, shield.Observation, error) {
+	seen, err := observe(root, ledger)
+	if err != nil {
+		return nil, seen, err
+	}
+	if foresee != nil {
+		foresee(&seen)
+	}
+	settings := shield.Plan(ledger, seen)
+	for i, setting := range settings {
+		if setting.Kind != shield.IRQ || !setting.Differs() {
+			continue
+		}
+		if number, err := strconv.Atoi(setting.Name); err == nil && irq.Fixed(root, number) {
+			settings[i].Fixed = irq.ErrManaged.Error()
+		}
+	}
+	return settings, seen, nil
+}
+
+// observe reads every knob that the ledger's grants or baselines concern. Without either, it reads nothing.
+func observe(root host.Root, ledger *shield.Ledger) (shield.Observation, error) {
 	seen := shield.Observation{Masks: map[shield.Knob]cpuset.CPUSet{}, Budgets: map[string]shield.BudgetState{}}
 	if ledger.Empty() {
 		return seen, nil

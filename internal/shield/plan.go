@@ -65,6 +65,8 @@ type Setting struct {
 	Knob
 	// Baseline is the value before rtshield, Now the kernel's, Want the one it should have.
 	Baseline, Now, Want string
+	// Fixed says why the kernel will not take Want, where that is known without trying.
+	Fixed string
 }
 
 // Differs says whether the kernel has to be told.

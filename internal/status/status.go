@@ -68,11 +68,10 @@ func Gather(root host.Root) (*Status, error) {
 	status := &Status{
 		Kernel: root.Kernel(), Layout: layout, Free: shield.CPUsOf(layout.Pool.Difference(ledger.Held())), Grants: []Grant{},
 	}
-	seen, err := reconcile.Observe(root, ledger)
+	plan, _, err := reconcile.Plan(root, ledger, nil)
 	if err != nil {
 		return nil, err
 	}
-	plan := shield.Plan(ledger, seen)
 	for _, grant := range ledger.Grants {
 		if !reconcile.Live(root, grant) {
 			status.Stale++
@@ -133,27 +132,45 @@ func IRQLimits(root host.Root, ledger *shield.Ledger, plan []shield.Setting, gra
 }
 
 func irqLimit(root host.Root, ledger *shield.Ledger, setting shield.Setting, number int, held cpuset.CPUSet) (shield.Limit, bool) {
-	what := "irq " + setting.Name
-	if name := irq.Name(root, number); name != "" {
-		what += " (" + name + ")"
-	}
 	now, err := cpuset.Parse(setting.Now)
 	if err != nil {
 		return shield.Limit{}, false
 	}
-	if reached := now.Intersection(held); setting.Differs() && !reached.IsEmpty() {
-		limit := shield.Limit{What: what + " may arrive on CPU " + reached.String(), Why: "drifted: run rtshield reconcile"}
-		if reason, refused := ledger.Unmovable[setting.Knob.String()]; refused {
-			limit.Why = reason
-			if reason == irq.ErrManaged.Error() {
-				limit.Help = "boot with isolcpus=managed_irq," + held.String()
-			}
+	if setting.Differs() && !now.Intersection(held).IsEmpty() {
+		if setting.Fixed == "" {
+			setting.Fixed = ledger.Unmovable[setting.Knob.String()]
 		}
-		return limit, true
+		return IRQLimit(root, setting), true
 	}
 	effective, err := irq.Effective(root, number)
 	if reached := effective.Intersection(held); err == nil && !reached.IsEmpty() {
-		return shield.Limit{What: what + " arrives once more on CPU " + reached.String(), Why: "the kernel moves it with its next interrupt"}, true
+		return shield.Limit{
+			What: irqName(root, setting.Name) + " arrives once more on CPU " + reached.String(),
+			Why:  "the kernel moves it with its next interrupt",
+		}, true
 	}
 	return shield.Limit{}, false
+}
+
+// IRQLimit says that an interrupt may still arrive where it should not, and why.
+func IRQLimit(root host.Root, setting shield.Setting) shield.Limit {
+	now, _ := cpuset.Parse(setting.Now)
+	want, _ := cpuset.Parse(setting.Want)
+	unwanted := now.Difference(want).String()
+	limit := shield.Limit{What: irqName(root, setting.Name) + " may arrive on CPU " + unwanted, Why: setting.Fixed}
+	switch setting.Fixed {
+	case "":
+		limit.Why, limit.Help = "somebody changed it", "rtshield reconcile"
+	case irq.ErrManaged.Error():
+		limit.Help = "boot with isolcpus=managed_irq," + unwanted
+	}
+	return limit
+}
+
+func irqName(root host.Root, number string) string {
+	n, _ := strconv.Atoi(number)
+	if name := irq.Name(root, n); name != "" {
+		return "irq " + number + " (" + name + ")"
+	}
+	return "irq " + number
 }

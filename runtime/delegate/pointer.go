@@ -9,10 +9,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
-)
 
-// DefaultConfig is the policy file unless $RTSHIELD_CONFIG names another.
-const DefaultConfig = "/etc/rtshield/config.toml"
+	"github.com/rtshield/rtshield/internal/config/location"
+)
 
 // pointers is where `create`, which reads the policy file, leaves the delegate's path for the verbs that must
 // not read it: with a typo in that file, `kill` and `delete` still reach the runtime that holds the container.
@@ -29,11 +28,11 @@ func StatePointer(configPath string) string { return runPointers.path(configPath
 
 // Pointed is the delegate that the pointer names. ok is false if there is no pointer, if it is not root's, or
 // if the file it names is gone, not executable, or this program.
-func Pointed() (path string, ok bool) { return runPointers.pointed(configPath()) }
+func Pointed() (path string, ok bool) { return runPointers.pointed(location.Path()) }
 
 // Point makes path, which must be absolute, the delegate of later verbs. The pointer is only there while it
 // says something: if path is what Find(Defaults) gives, it is removed.
-func Point(path string) error { return runPointers.point(configPath(), path) }
+func Point(path string) error { return runPointers.point(location.Path(), path) }
 
 // Resolve is the delegate for a verb that must not read the policy file: Pointed, or else the default.
 func Resolve() (string, error) {
@@ -41,13 +40,6 @@ func Resolve() (string, error) {
 		return path, nil
 	}
 	return Find(Defaults)
-}
-
-func configPath() string {
-	if path := os.Getenv("RTSHIELD_CONFIG"); path != "" {
-		return path
-	}
-	return DefaultConfig
 }
 
 func (p pointers) path(config string) string {

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/rtshield/rtshield/internal/config/location"
 )
 
 func testPointers(t *testing.T) pointers {
@@ -13,19 +15,19 @@ func testPointers(t *testing.T) pointers {
 
 func TestStatePointer(t *testing.T) {
 	// FNV-64a, so that other programs, and later versions, find it.
-	if got := StatePointer(DefaultConfig); got != "/run/rtshield/delegate-2241343181b8b6d5" {
+	if got := StatePointer(location.Default); got != "/run/rtshield/delegate-2241343181b8b6d5" {
 		t.Errorf("got %s", got)
 	}
 	if StatePointer("/a") == StatePointer("/b") {
 		t.Error("two files share a pointer")
 	}
 	t.Setenv("RTSHIELD_CONFIG", "")
-	if configPath() != DefaultConfig {
-		t.Errorf("empty variable: %s", configPath())
+	if location.Path() != location.Default {
+		t.Errorf("empty variable: %s", location.Path())
 	}
 	t.Setenv("RTSHIELD_CONFIG", "/x.toml")
-	if configPath() != "/x.toml" {
-		t.Errorf("variable: %s", configPath())
+	if location.Path() != "/x.toml" {
+		t.Errorf("variable: %s", location.Path())
 	}
 }
 

@@ -76,6 +76,13 @@ func SetAffinity(root host.Root, number int, cpus cpuset.CPUSet) error {
 	return err
 }
 
+// Fixed says whether the kernel shows an interrupt's affinity as read-only, as it does since Linux 6.12 for managed
+// ones. Before, only trying tells.
+func Fixed(root host.Root, number int) bool {
+	info, err := os.Stat(root.Path("proc/irq", strconv.Itoa(number), "smp_affinity_list"))
+	return err == nil && info.Mode().Perm()&0o222 == 0
+}
+
 // Default gives the CPUs that interrupts allocated from now on get (default_smp_affinity).
 func Default(root host.Root) (cpuset.CPUSet, error) {
 	text, err := root.Read("proc/irq/default_smp_affinity")
