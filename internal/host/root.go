@@ -54,7 +54,7 @@ func (r Root) Read(parts ...string) (string, error) {
 // Write puts value into an existing file with one write(2), as files of /proc and /sys want it.
 func (r Root) Write(value string, parts ...string) error {
 	path := r.Path(parts...)
-	fd, err := open(path, unix.O_WRONLY)
+	fd, err := open(path, unix.O_WRONLY|unix.O_TRUNC)
 	if err != nil {
 		return err
 	}
