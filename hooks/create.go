@@ -3,9 +3,11 @@ package hooks
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
 	"github.com/rtshield/rtshield/internal/host/rt"
+	"github.com/rtshield/rtshield/internal/host/sched"
 	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
 )
@@ -30,6 +32,8 @@ func (c call) createRuntime() error {
 	if err == nil {
 		return nil
 	}
+	// A real-time task would hold the budget of its cgroup (EBUSY) until the delegate has killed it.
+	_ = sched.Set(c.pid, sched.Attr{})
 	session.Release(c.key)
 	if _, undoErr := reconcile.Run(c.host, session); undoErr != nil {
 		return fmt.Errorf("%w; going back: %w", err, undoErr)
@@ -176,5 +180,12 @@ func (c call) poststart() error {
 	return err
 }
 
-// poststop releases what the container had. The delegate has already removed its cgroup.
-func (c call) poststop() error { return reconcile.Release(c.host, c.store, c.key) }
+// poststop releases what the container had. The delegate has already removed its cgroup, and an error of ours would only
+// make its delete fail for a container that is gone: what is left over is picked up, and reported, by whoever opens the
+// ledger next.
+func (c call) poststop() error {
+	if err := reconcile.Release(c.host, c.store, c.key); err != nil {
+		fmt.Fprintln(os.Stderr, "rtshield:", err)
+	}
+	return nil
+}

@@ -26,9 +26,13 @@ func Decide(classes map[string]Class, layout Layout, host Host, ledger *Ledger, 
 	if err != nil {
 		return Grant{}, err
 	}
+	mems, err := memory(host.Topology, cpus, request)
+	if err != nil {
+		return Grant{}, err
+	}
 	grant := Grant{
 		Key: request.Key, Name: request.Name, Class: terms.Class.Name,
-		CPUs: CPUsOf(cpus), Idle: CPUsOf(idle), Mems: CPUsOf(host.Topology.NodesOf(cpus)),
+		CPUs: CPUsOf(cpus), Idle: CPUsOf(idle), Mems: CPUsOf(mems),
 		Policy: terms.Policy, Priority: terms.Priority, Nice: terms.Nice, Deadline: terms.Deadline, IRQ: terms.IRQ,
 		Level: LevelNone,
 	}
@@ -36,6 +40,24 @@ func Decide(classes map[string]Class, layout Layout, host Host, ledger *Ledger, 
 		grant.Budget = budgetShare(host.Budget, request.Budget, cpus.Size(), layout.Pool.Size())
 	}
 	return grant, nil
+}
+
+// memory gives the nodes next to the CPUs. An engine that offered more is taken at its word for these; one that asked
+// for others asked for something that this grant is not.
+func memory(topo Topology, cpus cpuset.CPUSet, request Request) (cpuset.CPUSet, error) {
+	local := topo.NodesOf(cpus)
+	if request.Mems == "" {
+		return local, nil
+	}
+	asked, err := cpuset.Parse(request.Mems)
+	if err != nil {
+		return local, fmt.Errorf("linux.resources.cpu.mems = %q is not a list of memory nodes", request.Mems)
+	}
+	if !local.IsSubsetOf(asked) {
+		return local, fmt.Errorf("container %s asks for memory node %s (linux.resources.cpu.mems), but its CPUs %s are next to node %s: leave mems out, or choose CPUs there",
+			request.Name, asked, cpus, local)
+	}
+	return local, nil
 }
 
 // LevelNone is the level of a grant whose CPUs only its own cgroup is told of.

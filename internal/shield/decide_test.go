@@ -47,6 +47,7 @@ func TestWhatIsAskedIsHeldToTheClass(t *testing.T) {
 	link := func(request Request, class string) Request { request.LinkClass = class; return request }
 	without := func(request Request) Request { delete(request.Choices, "class"); return request }
 	withCPUs := func(request Request, list string) Request { request.CPUs = list; return request }
+	withMems := func(request Request, list string) Request { request.Mems = list; return request }
 	rtprio := func(request Request, limit uint64) Request { request.RTPrio = limit; return request }
 	for _, c := range []struct {
 		request Request
@@ -89,6 +90,8 @@ func TestWhatIsAskedIsHeldToTheClass(t *testing.T) {
 		{scheduler(asks("a"), Scheduler{Policy: "SCHED_DEADLINE", Runtime: 1e5, Deadline: 1e6}), "above class fifo"},
 		{withCPUs(asks("a"), "2-3"), "fifo 50"},
 		{withCPUs(asks("a"), "0-1"), "CPU 0 is not in the shield"},
+		{withMems(asks("a"), "0-1"), "fifo 50"},
+		{withMems(asks("a"), "1"), "asks for memory node 1 (linux.resources.cpu.mems), but its CPUs 1 are next to node 0"},
 		{rtprio(asks("a"), 99), "RLIMIT_RTPRIO 99 in process.rlimits is above the priority ceiling of class fifo, 80"},
 	} {
 		topo := twoNodes(t)
