@@ -76,12 +76,12 @@ func Gather(root host.Root) (*Status, error) {
 		if !reconcile.Live(root, grant) {
 			status.Stale++
 		}
-		status.Grants = append(status.Grants, view(root, layout, ledger, plan, grant))
+		status.Grants = append(status.Grants, view(root, ledger, plan, grant))
 	}
 	return status, nil
 }
 
-func view(root host.Root, layout shield.Layout, ledger *shield.Ledger, plan []shield.Setting, grant shield.Grant) Grant {
+func view(root host.Root, ledger *shield.Ledger, plan []shield.Setting, grant shield.Grant) Grant {
 	state := "starting"
 	switch {
 	case !reconcile.Live(root, grant):
@@ -97,11 +97,6 @@ func view(root host.Root, layout shield.Layout, ledger *shield.Ledger, plan []sh
 			Why:  "this version moves no tasks that were there before",
 			Help: "they run when the container does not; isolcpus= keeps them away",
 		})
-	}
-	if len(layout.Exempt) > 0 {
-		for _, name := range layout.Exempt {
-			limits = append(limits, shield.Limit{What: "task " + name + " is never moved", Why: "[layout] exempt"})
-		}
 	}
 	return Grant{
 		ID: grant.ID, Root: grant.Root, Name: grant.Name, Class: grant.Class, CPUs: grant.CPUs, Idle: grant.Idle, Mems: grant.Mems,
