@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"os"
 
-	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
-	"github.com/rtshield/rtshield/internal/host/rt"
 	"github.com/rtshield/rtshield/internal/host/sched"
 	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
@@ -59,99 +57,26 @@ func (c call) fulfil(session *shield.Session, grant *shield.Grant) error {
 		return err
 	}
 	for _, refused := range report.Refused {
-		if refused.Kind == shield.RTBudget {
+		switch refused.Kind {
+		case shield.RTBudget:
 			return c.budgetError(name, refused)
+		case shield.Exclusive, shield.Partition:
+			return fmt.Errorf("container %s cannot have CPUs %s as a partition: %w (rtshield.io/partition: none does without)", name, grant.CPUs, refused.Err)
 		}
 	}
 	grant = session.Grant(c.key) // Run may have moved it
 	if grant == nil {
 		return fmt.Errorf("container %s ended while it was created", name)
 	}
+	if grant.Level == shield.LevelPartition {
+		if err := c.checkCPUs(*grant); err != nil {
+			return err
+		}
+	}
 	if err := c.setPolicy(*grant); err != nil {
 		return err
 	}
 	return c.checkPolicy(*grant)
-}
-
-// bind ties the grant to the container's first process, and finds its cgroups.
-func (c call) bind(grant *shield.Grant) error {
-	owner, cgroup, err := c.locate()
-	if err != nil {
-		return fmt.Errorf("container %s: %w", grant.Name, err)
-	}
-	grant.Owner, grant.Bound, grant.Cgroups.Cpuset = owner, true, cgroup
-	if grant.Budget.Period == 0 {
-		return nil
-	}
-	cpu, found, err := c.host.Controller(c.pid, "cpu")
-	if err != nil || !found {
-		return errors.Join(fmt.Errorf("container %s has no cpu cgroup", grant.Name), err)
-	}
-	if grant.Cgroups.Budgets, err = rt.Chain(c.host, cpu.Mount, cpu.Dir); err != nil {
-		return err
-	}
-	if len(grant.Cgroups.Budgets) == 0 {
-		return fmt.Errorf("container %s runs in the root cgroup of the cpu controller, beside the whole host: let the engine give it a cgroup of its own", grant.Name)
-	}
-	// The period is the container's own and goes with its cgroup, so it is no knob. Only a request that names one
-	// differs from the kernel's second.
-	if _, period, err := rt.Budget(c.host, cpu.Dir); err != nil {
-		return err
-	} else if period != grant.Budget.Period {
-		return rt.SetPeriod(c.host, cpu.Dir, grant.Budget.Period)
-	}
-	return nil
-}
-
-func (c call) locate() (shield.Owner, string, error) {
-	start, err := c.host.StartTime(c.pid)
-	if err != nil {
-		return shield.Owner{}, "", fmt.Errorf("pid %d: %w", c.pid, err)
-	}
-	place, found, err := c.host.Controller(c.pid, "cpuset")
-	if err != nil {
-		return shield.Owner{}, "", err
-	}
-	if !found {
-		return shield.Owner{}, "", errors.New("this host has no cpuset cgroup controller: mount one")
-	}
-	dir := place.Dir
-	if place.Unified {
-		if dir, err = hostcpuset.Nearest(c.host, place.Dir, place.Mount); err != nil {
-			return shield.Owner{}, "", err
-		}
-	}
-	if dir == place.Mount {
-		return shield.Owner{}, "", errors.New("it runs in the root cgroup, beside the whole host: let the engine give it a cgroup of its own")
-	}
-	return shield.Owner{PID: c.pid, Start: start}, dir, nil
-}
-
-// bindOrdinary notes where a cut container lives, and what it would have if nobody held anything.
-func (c call) bindOrdinary(session *shield.Session, ordinary *shield.Ordinary) error {
-	owner, dir, err := c.locate()
-	if err != nil {
-		return err
-	}
-	ordinary.Owner, ordinary.Bound, ordinary.Cpuset = owner, true, dir
-	now, err := hostcpuset.CPUs(c.host, dir)
-	if err != nil {
-		return err
-	}
-	wanted := ordinary.Wanted.CPUSet
-	if wanted.IsEmpty() {
-		if wanted, err = inherited(c.host, dir); err != nil {
-			return err
-		}
-	}
-	if !wanted.Equals(now) {
-		if session.Baselines == nil {
-			session.Baselines = map[string]string{}
-		}
-		session.Baselines[shield.Knob{Kind: shield.Cpuset, Name: dir}.String()] = wanted.String()
-	}
-	_, err = reconcile.Run(c.host, session)
-	return err
 }
 
 func (c call) budgetError(name string, refused reconcile.Refusal) error {

@@ -67,7 +67,6 @@ func (c class) build(name string) (shield.Class, error) {
 }
 
 func (c class) words(built *shield.Class) error {
-	partition := "auto"
 	for _, word := range []struct {
 		name   string
 		from   *string
@@ -77,7 +76,7 @@ func (c class) words(built *shield.Class) error {
 		{"smt", c.SMT, &built.SMT, []string{shield.SMTPrefer, shield.SMTRequire, shield.SMTIsolate}},
 		{"irq", c.IRQ, &built.IRQ, []string{"away", "keep"}},
 		{"exec", c.Exec, &built.Exec, []string{"demote"}},
-		{"partition", c.Partition, &partition, []string{"auto", "none"}},
+		{"partition", c.Partition, &built.Partition, []string{"auto", shield.Isolated, shield.Root, "none"}},
 	} {
 		if word.from == nil {
 			continue

@@ -3,14 +3,13 @@ package reconcile
 import (
 	"errors"
 	"fmt"
-	"strconv"
+	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
-	"k8s.io/utils/cpuset"
 
 	"github.com/rtshield/rtshield/internal/host"
-	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
 	"github.com/rtshield/rtshield/internal/host/irq"
 	"github.com/rtshield/rtshield/internal/host/rt"
 	"github.com/rtshield/rtshield/internal/shield"
@@ -76,7 +75,20 @@ func Run(root host.Root, session *shield.Session) (Report, error) {
 			delete(session.Baselines, setting.Knob.String())
 		}
 	}
+	removeIdle(root, settings)
 	return report, session.Save()
+}
+
+// IdleDir is the cgroup v2 directory, right below the mount, whose partition keeps idle siblings from all tasks.
+const IdleDir = "rtshield-idle"
+
+// removeIdle takes it away when nothing is idle any more.
+func removeIdle(root host.Root, settings []shield.Setting) {
+	for _, setting := range settings {
+		if setting.Kind == shield.Partition && filepath.Base(setting.Name) == IdleDir && setting.Want == shield.Member {
+			_ = os.Remove(root.Path(setting.Name)) // somebody's tasks in it keep it, as an ordinary cgroup
+		}
+	}
 }
 
 // forgetGone drops the baselines of knobs that no longer exist: their cgroup or device went away, and with it all that
@@ -87,9 +99,16 @@ func forgetGone(ledger *shield.Ledger, seen shield.Observation) {
 		if err != nil {
 			continue
 		}
-		_, isMask := seen.Masks[knob]
-		_, isBudget := seen.Budgets[knob.Name]
-		if !isMask && !(knob.Kind == shield.RTBudget && isBudget) {
+		var exists bool
+		switch knob.Kind {
+		case shield.RTBudget:
+			_, exists = seen.Budgets[knob.Name]
+		case shield.Exclusive, shield.Partition:
+			_, exists = seen.Partitions[knob.Name]
+		default:
+			_, exists = seen.Masks[knob]
+		}
+		if !exists {
 			delete(ledger.Baselines, name)
 		}
 	}
@@ -125,21 +144,6 @@ func Reason(err error) string {
 	return err.Error()
 }
 
-// KnobPath gives the file that a knob is, for people.
-func KnobPath(knob shield.Knob) string {
-	switch knob.Kind {
-	case shield.IRQ:
-		return "/proc/irq/" + knob.Name + "/smp_affinity_list"
-	case shield.IRQDefault:
-		return "/proc/irq/default_smp_affinity"
-	case shield.Cpuset:
-		return knob.Name + "/cpuset.cpus"
-	case shield.RTBudget:
-		return knob.Name + "/cpu.rt_runtime_us"
-	}
-	return knob.String()
-}
-
 // write sets one knob and gives what the kernel says afterwards: a write is not done until it was read back.
 func write(root host.Root, setting shield.Setting) (now string, err error) {
 	if setting.Fixed != "" {
@@ -160,33 +164,6 @@ func write(root host.Root, setting shield.Setting) (now string, err error) {
 	return now, nil
 }
 
-func set(root host.Root, setting shield.Setting) error {
-	if setting.Kind == shield.RTBudget {
-		runtime, err := strconv.ParseInt(setting.Want, 10, 64)
-		if err != nil {
-			return err
-		}
-		return patiently(func() error { return rt.SetRuntime(root, setting.Name, runtime) })
-	}
-	cpus, err := cpuset.Parse(setting.Want)
-	if err != nil {
-		return err
-	}
-	switch setting.Kind {
-	case shield.IRQ:
-		number, err := strconv.Atoi(setting.Name)
-		if err != nil {
-			return err
-		}
-		return irq.SetAffinity(root, number, cpus)
-	case shield.IRQDefault:
-		return irq.SetDefault(root, cpus)
-	case shield.Cpuset:
-		return hostcpuset.SetCPUs(root, setting.Name, cpus)
-	}
-	return fmt.Errorf("unknown knob %s", setting.Knob)
-}
-
 // patiently tries again for a while: a removed cgroup counts in the kernel's sum of budgets until its last reference is
 // gone, an RCU grace period after rmdir (seen on Linux 6.18, 10-30 ms). Until then the budget above it cannot be
 // lowered, nor one beside it raised.
@@ -200,24 +177,6 @@ func patiently(write func() error) error {
 		}
 		time.Sleep(pause)
 	}
-}
-
-func read(root host.Root, knob shield.Knob) (string, error) {
-	var cpus cpuset.CPUSet
-	var err error
-	switch knob.Kind {
-	case shield.IRQ:
-		number, _ := strconv.Atoi(knob.Name)
-		cpus, err = irq.Affinity(root, number)
-	case shield.IRQDefault:
-		cpus, err = irq.Default(root)
-	case shield.Cpuset:
-		cpus, err = hostcpuset.CPUs(root, knob.Name)
-	case shield.RTBudget:
-		runtime, _, err := rt.Budget(root, knob.Name)
-		return strconv.FormatInt(runtime, 10), err
-	}
-	return cpus.String(), err
 }
 
 // Drain takes the real-time budget from a container whose processes have ended, before the delegate removes its

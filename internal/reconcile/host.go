@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/rtshield/rtshield/internal/host"
+	"github.com/rtshield/rtshield/internal/host/cpuset"
 	"github.com/rtshield/rtshield/internal/host/rt"
 	"github.com/rtshield/rtshield/internal/shield"
 )
@@ -16,7 +17,12 @@ func Host(root host.Root) (shield.Host, error) {
 	if err != nil {
 		return shield.Host{}, err
 	}
-	facts := shield.Host{Topology: shield.Topology(topo)}
+	facts := shield.Host{Topology: shield.Topology(topo), Level: shield.LevelNone}
+	if place, found, err := root.Controller(os.Getpid(), "cpuset"); err != nil {
+		return facts, err
+	} else if found && place.Unified && cpuset.Partitions(root, place.Mount) {
+		facts.Level = shield.LevelPartition
+	}
 	cpu, found, err := root.Controller(os.Getpid(), "cpu")
 	if err != nil || !found || cpu.Unified {
 		return facts, err

@@ -12,6 +12,7 @@ import (
 	"github.com/rtshield/rtshield/internal/host"
 	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
 	"github.com/rtshield/rtshield/internal/host/irq"
+	"github.com/rtshield/rtshield/internal/host/noise"
 	"github.com/rtshield/rtshield/internal/host/rt"
 	"github.com/rtshield/rtshield/internal/shield"
 )
@@ -40,7 +41,9 @@ func Plan(root host.Root, ledger *shield.Ledger, foresee func(*shield.Observatio
 
 // observe reads every knob that the ledger's grants or baselines concern. Without either, it reads nothing.
 func observe(root host.Root, ledger *shield.Ledger) (shield.Observation, error) {
-	seen := shield.Observation{Masks: map[shield.Knob]cpuset.CPUSet{}, Budgets: map[string]shield.BudgetState{}}
+	seen := shield.Observation{
+		Masks: map[shield.Knob]cpuset.CPUSet{}, Budgets: map[string]shield.BudgetState{}, Partitions: map[string]shield.PartitionState{},
+	}
 	if ledger.Empty() {
 		return seen, nil
 	}
@@ -53,6 +56,8 @@ func observe(root host.Root, ledger *shield.Ledger) (shield.Observation, error) 
 		func() error { return observeIRQs(root, seen) },
 		func() error { return observeCpusets(root, ledger, seen) },
 		func() error { return observeBudgets(root, ledger, seen) },
+		func() error { return observePartitions(root, ledger, seen) },
+		func() error { observeNoise(root, seen); return nil },
 	} {
 		if err := part(); err != nil {
 			return seen, err
@@ -142,6 +147,52 @@ func observeBudgets(root host.Root, ledger *shield.Ledger, seen shield.Observati
 		seen.Budgets[dir] = state
 	}
 	return nil
+}
+
+func observePartitions(root host.Root, ledger *shield.Ledger, seen shield.Observation) error {
+	dirs := map[string]bool{}
+	for _, grant := range ledger.Grants {
+		for _, dir := range grant.Cgroups.Partition {
+			dirs[dir] = true
+		}
+		if grant.Cgroups.Idle != "" {
+			dirs[grant.Cgroups.Idle] = true
+		}
+	}
+	for name := range ledger.Baselines {
+		if knob, err := shield.ParseKnob(name); err == nil && (knob.Kind == shield.Exclusive || knob.Kind == shield.Partition) {
+			dirs[knob.Name] = true
+		}
+	}
+	for dir := range dirs {
+		exclusive, err := hostcpuset.Exclusive(root, dir)
+		if gone(err) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		kind, err := hostcpuset.PartitionType(root, dir)
+		if err != nil {
+			return err
+		}
+		seen.Partitions[dir] = shield.PartitionState{Exclusive: exclusive, Type: kind}
+	}
+	return nil
+}
+
+// observeNoise reads what can be read: a queue without steering refuses the read, and there is nothing to steer then.
+func observeNoise(root host.Root, seen shield.Observation) {
+	for _, file := range noise.Masks(root) {
+		if cpus, err := noise.ReadMask(root, file); err == nil {
+			seen.Masks[shield.Knob{Kind: shield.Mask, Name: file}] = cpus
+		}
+	}
+	for _, file := range noise.Lists(root) {
+		if cpus, err := root.ReadList(file); err == nil {
+			seen.Masks[shield.Knob{Kind: shield.List, Name: file}] = cpus
+		}
+	}
 }
 
 // gone: the file or its cgroup does not exist any more. Reading in a directory that is just being removed gives

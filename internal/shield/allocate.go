@@ -13,6 +13,8 @@ type Host struct {
 	Topology Topology
 	// Budget is the root's real-time budget on cgroup v1 with RT_GROUP_SCHED; zero where groups need none.
 	Budget Budget
+	// Level is the strongest level that the kernel allows.
+	Level string
 }
 
 // Decide turns a request into a grant, or says who or what stands in the way. It is pure: the same input gives the
@@ -35,6 +37,14 @@ func Decide(classes map[string]Class, layout Layout, host Host, ledger *Ledger, 
 		CPUs: CPUsOf(cpus), Idle: CPUsOf(idle), Mems: CPUsOf(mems),
 		Policy: terms.Policy, Priority: terms.Priority, Nice: terms.Nice, Deadline: terms.Deadline, IRQ: terms.IRQ,
 		Level: LevelNone,
+	}
+	switch {
+	case host.Level == LevelPartition && terms.Partition != "none":
+		grant.Level = LevelPartition
+		grant.Partition = partitionType(terms, cpus, host.Topology)
+	case terms.Partition == Isolated || terms.Partition == Root:
+		return Grant{}, fmt.Errorf("container %s asks for a partition of type %s; this host cannot make one (it takes cgroup v2 and Linux 6.7): leave rtshield.io/partition at auto",
+			request.Name, terms.Partition)
 	}
 	if terms.Policy.HasPriority() {
 		grant.Budget = budgetShare(host.Budget, request.Budget, cpus.Size(), layout.Pool.Size())
@@ -60,8 +70,13 @@ func memory(topo Topology, cpus cpuset.CPUSet, request Request) (cpuset.CPUSet, 
 	return local, nil
 }
 
-// LevelNone is the level of a grant whose CPUs only its own cgroup is told of.
-const LevelNone = "none"
+// How strongly others are kept off a grant's CPUs.
+const (
+	// LevelPartition: the kernel lets no task in but the container's (cgroup v2, Linux 6.7).
+	LevelPartition = "partition"
+	// LevelNone: only the container's own cgroup is told of its CPUs.
+	LevelNone = "none"
+)
 
 // budgetShare gives a grant its part of the root's real-time budget. The kernel wants the sum of all groups' shares,
 // whatever CPUs they run on, to stay below the root's (sched_rt_runtime_us, 95 %): so each CPU of the pool stands for

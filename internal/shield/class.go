@@ -113,6 +113,8 @@ type Class struct {
 	SMT string
 	// IRQ is "away" or "keep".
 	IRQ string
+	// Partition is "auto", "isolated", "root" or "none".
+	Partition string
 	// Exec is "demote" or "inherit": the policy of processes added by exec.
 	Exec string
 	// RTPrio raises RLIMIT_RTPRIO to MaxPriority, Memlock RLIMIT_MEMLOCK to unlimited.
@@ -123,7 +125,7 @@ type Class struct {
 // BuiltinClasses gives the classes of a host without a policy file, by name.
 func BuiltinClasses() map[string]Class {
 	base := Class{
-		CPUs: 1, MaxCPUs: 4, SMT: SMTIsolate, IRQ: "away", Exec: "demote", RTPrio: Off, Memlock: Off,
+		CPUs: 1, MaxCPUs: 4, SMT: SMTIsolate, IRQ: "away", Partition: "auto", Exec: "demote", RTPrio: Off, Memlock: Off,
 	}
 	with := func(change func(*Class)) Class {
 		class := base

@@ -43,9 +43,12 @@ type Grant struct {
 	IRQ      string    `json:"irq"`
 	// Budget is what the container's cgroup gets of the real-time budget, on cgroup v1 with RT_GROUP_SCHED. Zero
 	// elsewhere.
-	Budget Budget  `json:"budget,omitzero"`
-	Level  string  `json:"level"`
-	Limits []Limit `json:"limits,omitempty"`
+	Budget Budget `json:"budget,omitzero"`
+	// Level is how strongly others are kept off the CPUs, Partition the type that the container's cgroup becomes at
+	// level partition.
+	Level     string  `json:"level"`
+	Partition string  `json:"partition,omitempty"`
+	Limits    []Limit `json:"limits,omitempty"`
 	// Owner is the runtime's process until the createRuntime hook binds the container's init.
 	Owner   Owner     `json:"owner"`
 	Bound   bool      `json:"bound"`
@@ -58,6 +61,11 @@ type Grant struct {
 type Cgroups struct {
 	// Cpuset is where its cpuset is set. On cgroup v2 that is the only directory.
 	Cpuset string `json:"cpuset,omitempty"`
+	// Partition is the chain of cgroup v2 directories that lend the grant its exclusive CPUs, top-down, the container's
+	// own last. Empty where no partition is made.
+	Partition []string `json:"partition,omitempty"`
+	// Idle is the cgroup v2 directory that keeps idle siblings from all tasks.
+	Idle string `json:"idle,omitempty"`
 	// Budgets is the chain of cgroup v1 cpu directories that need a real-time budget, top-down, the container's own
 	// last. Empty where the kernel wants none.
 	Budgets []string `json:"budgets,omitempty"`

@@ -3,6 +3,7 @@ package shield
 import (
 	"fmt"
 	"path"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -13,7 +14,7 @@ import (
 // Kind says what sort of kernel setting a knob is.
 type Kind string
 
-// The kinds of knobs. All but RTBudget hold CPU lists.
+// The kinds of knobs. All but RTBudget and Partition hold sets of CPUs.
 const (
 	// IRQ is /proc/irq/<name>/smp_affinity_list.
 	IRQ Kind = "irq"
@@ -23,6 +24,13 @@ const (
 	Cpuset Kind = "cpuset"
 	// RTBudget is cpu.rt_runtime_us, in microseconds, of the cgroup v1 directory <name>.
 	RTBudget Kind = "rt-budget"
+	// Mask is any file <name> that holds a hexadecimal CPU mask, List one that holds a CPU list: where the kernel does
+	// its own work.
+	Mask Kind = "mask"
+	List Kind = "list"
+	// Exclusive is cpuset.cpus.exclusive, Partition is cpuset.cpus.partition of the cgroup v2 directory <name>.
+	Exclusive Kind = "exclusive"
+	Partition Kind = "partition"
 )
 
 // Knob names one kernel setting.
@@ -50,6 +58,15 @@ type Observation struct {
 	Masks map[Knob]cpuset.CPUSet
 	// Budgets holds cgroup v1 cpu directories.
 	Budgets map[string]BudgetState
+	// Partitions holds cgroup v2 directories.
+	Partitions map[string]PartitionState
+}
+
+// PartitionState is one cgroup v2 directory's share of exclusive CPUs.
+type PartitionState struct {
+	Exclusive cpuset.CPUSet
+	// Type is member, root or isolated, followed by the kernel's reason if it is invalid.
+	Type string
 }
 
 // BudgetState is one directory's real-time budget, in microseconds.
@@ -75,7 +92,7 @@ func (s Setting) Differs() bool { return s.Now != s.Want }
 // Plan computes the value that every knob should have now: its baseline, less what the live grants take. It lists the
 // knobs that some grant touches and those with a baseline on record, in the order in which they must be written.
 func Plan(ledger *Ledger, seen Observation) []Setting {
-	settings := append(planMasks(ledger, seen), planBudgets(ledger, seen)...)
+	settings := slices.Concat(planMasks(ledger, seen), planBudgets(ledger, seen), planPartitions(ledger, seen))
 	sort.SliceStable(settings, func(i, j int) bool { return before(settings[i], settings[j]) })
 	return settings
 }
@@ -89,11 +106,19 @@ func planMasks(ledger *Ledger, seen Observation) []Setting {
 		if known {
 			baseline, _ = cpuset.Parse(recorded)
 		}
-		taken, refuge := away, ledger.Housekeeping.Difference(away)
-		if knob.Kind == Cpuset {
-			taken, refuge = held, cpuset.New()
+		var want cpuset.CPUSet
+		switch knob.Kind {
+		case IRQ, IRQDefault:
+			want = lessTaken(baseline, away, ledger.Housekeeping.Difference(away), seen.Online)
+		case Cpuset:
+			if baseline.IsEmpty() && !held.IsEmpty() { // on cgroup v2: all that the parent has
+				want = seen.Online.Difference(held)
+			} else {
+				want = lessTaken(baseline, held, cpuset.New(), seen.Online)
+			}
+		default:
+			want = lessTaken(baseline, held, ledger.Housekeeping.Difference(held), seen.Online)
 		}
-		want := lessTaken(baseline, taken, refuge, seen.Online)
 		if !known && want.Equals(baseline) {
 			continue
 		}
@@ -103,14 +128,8 @@ func planMasks(ledger *Ledger, seen Observation) []Setting {
 }
 
 // lessTaken is the heart of the plan for a mask. What would be left without any CPU goes to the refuge, and stays as
-// it is when there is none. An empty baseline is a cgroup v2 cpuset that has all of its parent's CPUs.
+// it is when there is none. An empty mask says "off" (RPS), and stays so.
 func lessTaken(baseline, taken, refuge, online cpuset.CPUSet) cpuset.CPUSet {
-	if baseline.IsEmpty() {
-		if taken.IsEmpty() {
-			return baseline
-		}
-		return online.Difference(taken)
-	}
 	if baseline.Intersection(taken).IsEmpty() {
 		return baseline
 	}
@@ -181,33 +200,6 @@ func scale(budget Budget, period int64) int64 {
 		return budget.Runtime
 	}
 	return (budget.Runtime*period + budget.Period - 1) / budget.Period
-}
-
-func depth(dir string) int { return strings.Count(dir, "/") }
-
-// before orders writes: budgets are lowered from the bottom up, then raised from the top down, because the kernel
-// refuses a child that has more than its parent (EINVAL). The order of masks has no meaning, so they go by name.
-func before(a, b Setting) bool {
-	if a.Kind != b.Kind {
-		return a.Kind < b.Kind
-	}
-	if a.Kind != RTBudget {
-		return naturalLess(a.Name, b.Name)
-	}
-	aRaises, bRaises := a.raises(), b.raises()
-	if aRaises != bRaises {
-		return bRaises
-	}
-	if da, db := depth(a.Name), depth(b.Name); da != db {
-		return (da < db) == aRaises
-	}
-	return a.Name < b.Name
-}
-
-func (s Setting) raises() bool {
-	now, _ := strconv.ParseInt(s.Now, 10, 64)
-	want, _ := strconv.ParseInt(s.Want, 10, 64)
-	return want > now
 }
 
 func naturalLess(a, b string) bool {

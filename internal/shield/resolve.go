@@ -22,6 +22,8 @@ type Terms struct {
 	Deadline Bandwidth
 	SMT      string
 	IRQ      string
+	// Partition is auto, isolated, root or none.
+	Partition string
 }
 
 // Resolve holds a request to the classes. Every error names what was asked, the ceiling, and where the value stands.
@@ -32,7 +34,7 @@ func Resolve(classes map[string]Class, request Request) (Terms, error) {
 	}
 	terms := Terms{
 		Class: class, Policy: class.Policy, Nice: class.Nice,
-		Deadline: class.Deadline, SMT: class.SMT, IRQ: class.IRQ,
+		Deadline: class.Deadline, SMT: class.SMT, IRQ: class.IRQ, Partition: class.Partition,
 	}
 	if class.Policy.HasPriority() {
 		terms.Priority = class.Priority
@@ -221,7 +223,7 @@ func chooseWords(terms *Terms, request Request) error {
 	}{
 		{KeySMT, []string{SMTPrefer, SMTRequire, SMTIsolate}, &terms.SMT},
 		{KeyIRQ, []string{"away", "keep"}, &terms.IRQ},
-		{KeyPartition, []string{"auto", "none"}, new(string)},
+		{KeyPartition, []string{"auto", Isolated, Root, "none"}, &terms.Partition},
 	} {
 		choice, ok := request.Choices[word.key]
 		if !ok {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 
 	"k8s.io/utils/cpuset"
@@ -51,4 +52,37 @@ func Nearest(root host.Root, dir, mount string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("no cpuset controller from %s up: %w", dir, fs.ErrNotExist)
+}
+
+// Exclusive gives cpuset.cpus.exclusive of a cgroup v2 directory (Linux 6.7).
+func Exclusive(root host.Root, dir string) (cpuset.CPUSet, error) {
+	return root.ReadList(dir, "cpuset.cpus.exclusive")
+}
+
+// SetExclusive writes it. EINVAL means that a sibling has some of the CPUs, or the parent has not all of them.
+func SetExclusive(root host.Root, dir string, cpus cpuset.CPUSet) error {
+	return root.Write(cpus.String(), dir, "cpuset.cpus.exclusive")
+}
+
+// PartitionType gives cpuset.cpus.partition: member, root or isolated, followed by "invalid (reason)" if the kernel
+// cannot keep it.
+func PartitionType(root host.Root, dir string) (string, error) {
+	return root.Read(dir, "cpuset.cpus.partition")
+}
+
+// SetPartitionType writes it. The write succeeds even if the partition ends up invalid: read it back.
+func SetPartitionType(root host.Root, dir, kind string) error {
+	return root.Write(kind, dir, "cpuset.cpus.partition")
+}
+
+// Partitions says whether this kernel makes remote partitions below a cgroup v2 mount. It looks into a new cgroup,
+// because the file that tells is in no root cgroup.
+func Partitions(root host.Root, mount string) bool {
+	probe := root.Path(mount, fmt.Sprintf("rtshield-probe-%d", os.Getpid()))
+	if err := os.Mkdir(probe, 0o755); err != nil {
+		return false
+	}
+	defer os.Remove(probe)
+	_, err := os.Stat(filepath.Join(probe, "cpuset.cpus.exclusive"))
+	return err == nil
 }

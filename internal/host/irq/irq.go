@@ -8,7 +8,6 @@ import (
 	"os"
 	"sort"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 	"k8s.io/utils/cpuset"
@@ -89,12 +88,12 @@ func Default(root host.Root) (cpuset.CPUSet, error) {
 	if err != nil {
 		return cpuset.CPUSet{}, err
 	}
-	return ParseMask(text)
+	return host.ParseMask(text)
 }
 
 // SetDefault writes it. The kernel offers no list form of this file, only the mask.
 func SetDefault(root host.Root, cpus cpuset.CPUSet) error {
-	return root.Write(FormatMask(cpus), "proc/irq/default_smp_affinity")
+	return root.Write(host.FormatMask(cpus), "proc/irq/default_smp_affinity")
 }
 
 // Name gives what /proc/interrupts shows at the end of the line: the handlers' names, or "" for an interrupt without
@@ -105,40 +104,4 @@ func Name(root host.Root, number int) string {
 		return ""
 	}
 	return name
-}
-
-// ParseMask reads the kernel's mask format: hexadecimal words of 32 CPUs, highest first, separated by commas.
-func ParseMask(text string) (cpuset.CPUSet, error) {
-	words := strings.Split(strings.TrimSpace(text), ",")
-	var cpus []int
-	for i, word := range words {
-		bits, err := strconv.ParseUint(word, 16, 32)
-		if err != nil {
-			return cpuset.CPUSet{}, fmt.Errorf("%q is not a CPU mask", text)
-		}
-		base := 32 * (len(words) - 1 - i)
-		for bit := range 32 {
-			if bits>>bit&1 == 1 {
-				cpus = append(cpus, base+bit)
-			}
-		}
-	}
-	return cpuset.New(cpus...), nil
-}
-
-// FormatMask gives the kernel's mask format, without leading zero words.
-func FormatMask(cpus cpuset.CPUSet) string {
-	list := cpus.List()
-	if len(list) == 0 {
-		return "0"
-	}
-	words := make([]uint32, list[len(list)-1]/32+1)
-	for _, cpu := range list {
-		words[cpu/32] |= 1 << (cpu % 32)
-	}
-	text := strconv.FormatUint(uint64(words[len(words)-1]), 16)
-	for i := len(words) - 2; i >= 0; i-- {
-		text += fmt.Sprintf(",%08x", words[i])
-	}
-	return text
 }

@@ -1,0 +1,122 @@
+package hooks
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
+	"github.com/rtshield/rtshield/internal/host/rt"
+	"github.com/rtshield/rtshield/internal/reconcile"
+	"github.com/rtshield/rtshield/internal/shield"
+)
+
+// bind ties the grant to the container's first process, and finds its cgroups.
+func (c call) bind(grant *shield.Grant) error {
+	owner, cgroup, err := c.locate()
+	if err != nil {
+		return fmt.Errorf("container %s: %w", grant.Name, err)
+	}
+	grant.Owner, grant.Bound, grant.Cgroups.Cpuset = owner, true, cgroup
+	if grant.Level == shield.LevelPartition {
+		if err := c.bindPartition(grant); err != nil {
+			return err
+		}
+	}
+	if grant.Budget.Period == 0 {
+		return nil
+	}
+	cpu, found, err := c.host.Controller(c.pid, "cpu")
+	if err != nil || !found {
+		return errors.Join(fmt.Errorf("container %s has no cpu cgroup", grant.Name), err)
+	}
+	if grant.Cgroups.Budgets, err = rt.Chain(c.host, cpu.Mount, cpu.Dir); err != nil {
+		return err
+	}
+	if len(grant.Cgroups.Budgets) == 0 {
+		return fmt.Errorf("container %s runs in the root cgroup of the cpu controller, beside the whole host: let the engine give it a cgroup of its own", grant.Name)
+	}
+	// The period is the container's own and goes with its cgroup, so it is no knob. Only a request that names one
+	// differs from the kernel's second.
+	if _, period, err := rt.Budget(c.host, cpu.Dir); err != nil {
+		return err
+	} else if period != grant.Budget.Period {
+		return rt.SetPeriod(c.host, cpu.Dir, grant.Budget.Period)
+	}
+	return nil
+}
+
+// bindPartition finds the directories that lend the CPUs, from right below the mount down to the container's own.
+func (c call) bindPartition(grant *shield.Grant) error {
+	place, _, err := c.host.Controller(c.pid, "cpuset")
+	if err != nil {
+		return err
+	}
+	if grant.Cgroups.Cpuset != place.Dir {
+		return fmt.Errorf("container %s: its cgroup %s has no cpuset controller", grant.Name, place.Dir)
+	}
+	for dir := place.Dir; len(dir) > len(place.Mount); dir = filepath.Dir(dir) {
+		grant.Cgroups.Partition = append([]string{dir}, grant.Cgroups.Partition...)
+	}
+	if grant.Idle.IsEmpty() {
+		return nil
+	}
+	grant.Cgroups.Idle = filepath.Join(place.Mount, reconcile.IdleDir)
+	if err := os.Mkdir(c.host.Path(grant.Cgroups.Idle), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("cgroup for idle siblings: %w", err)
+	}
+	return nil
+}
+
+func (c call) locate() (shield.Owner, string, error) {
+	start, err := c.host.StartTime(c.pid)
+	if err != nil {
+		return shield.Owner{}, "", fmt.Errorf("pid %d: %w", c.pid, err)
+	}
+	place, found, err := c.host.Controller(c.pid, "cpuset")
+	if err != nil {
+		return shield.Owner{}, "", err
+	}
+	if !found {
+		return shield.Owner{}, "", errors.New("this host has no cpuset cgroup controller: mount one")
+	}
+	dir := place.Dir
+	if place.Unified {
+		if dir, err = hostcpuset.Nearest(c.host, place.Dir, place.Mount); err != nil {
+			return shield.Owner{}, "", err
+		}
+	}
+	if dir == place.Mount {
+		return shield.Owner{}, "", errors.New("it runs in the root cgroup, beside the whole host: let the engine give it a cgroup of its own")
+	}
+	return shield.Owner{PID: c.pid, Start: start}, dir, nil
+}
+
+// bindOrdinary notes where a cut container lives, and what it would have if nobody held anything.
+func (c call) bindOrdinary(session *shield.Session, ordinary *shield.Ordinary) error {
+	owner, dir, err := c.locate()
+	if err != nil {
+		return err
+	}
+	ordinary.Owner, ordinary.Bound, ordinary.Cpuset = owner, true, dir
+	now, err := hostcpuset.CPUs(c.host, dir)
+	if err != nil {
+		return err
+	}
+	wanted := ordinary.Wanted.CPUSet
+	if wanted.IsEmpty() {
+		if wanted, err = inherited(c.host, dir); err != nil {
+			return err
+		}
+	}
+	if !wanted.Equals(now) {
+		if session.Baselines == nil {
+			session.Baselines = map[string]string{}
+		}
+		session.Baselines[shield.Knob{Kind: shield.Cpuset, Name: dir}.String()] = wanted.String()
+	}
+	_, err = reconcile.Run(c.host, session)
+	return err
+}

@@ -1,0 +1,96 @@
+package reconcile
+
+import (
+	"fmt"
+	"strconv"
+
+	"k8s.io/utils/cpuset"
+
+	"github.com/rtshield/rtshield/internal/host"
+	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
+	"github.com/rtshield/rtshield/internal/host/irq"
+	"github.com/rtshield/rtshield/internal/host/noise"
+	"github.com/rtshield/rtshield/internal/host/rt"
+	"github.com/rtshield/rtshield/internal/shield"
+)
+
+// KnobPath gives the file that a knob is, for people.
+func KnobPath(knob shield.Knob) string {
+	switch knob.Kind {
+	case shield.IRQ:
+		return "/proc/irq/" + knob.Name + "/smp_affinity_list"
+	case shield.IRQDefault:
+		return "/proc/irq/default_smp_affinity"
+	case shield.Cpuset:
+		return knob.Name + "/cpuset.cpus"
+	case shield.RTBudget:
+		return knob.Name + "/cpu.rt_runtime_us"
+	case shield.Exclusive:
+		return knob.Name + "/cpuset.cpus.exclusive"
+	case shield.Partition:
+		return knob.Name + "/cpuset.cpus.partition"
+	}
+	return knob.Name
+}
+
+func set(root host.Root, setting shield.Setting) error {
+	switch setting.Kind {
+	case shield.RTBudget:
+		runtime, err := strconv.ParseInt(setting.Want, 10, 64)
+		if err != nil {
+			return err
+		}
+		return patiently(func() error { return rt.SetRuntime(root, setting.Name, runtime) })
+	case shield.Partition:
+		return hostcpuset.SetPartitionType(root, setting.Name, setting.Want)
+	}
+	cpus, err := cpuset.Parse(setting.Want)
+	if err != nil {
+		return err
+	}
+	switch setting.Kind {
+	case shield.IRQ:
+		number, err := strconv.Atoi(setting.Name)
+		if err != nil {
+			return err
+		}
+		return irq.SetAffinity(root, number, cpus)
+	case shield.IRQDefault:
+		return irq.SetDefault(root, cpus)
+	case shield.Cpuset:
+		return hostcpuset.SetCPUs(root, setting.Name, cpus)
+	case shield.Exclusive:
+		return hostcpuset.SetExclusive(root, setting.Name, cpus)
+	case shield.Mask:
+		return noise.WriteMask(root, setting.Name, cpus)
+	case shield.List:
+		return root.Write(cpus.String(), setting.Name)
+	}
+	return fmt.Errorf("unknown knob %s", setting.Knob)
+}
+
+func read(root host.Root, knob shield.Knob) (string, error) {
+	var cpus cpuset.CPUSet
+	var err error
+	switch knob.Kind {
+	case shield.IRQ:
+		number, _ := strconv.Atoi(knob.Name)
+		cpus, err = irq.Affinity(root, number)
+	case shield.IRQDefault:
+		cpus, err = irq.Default(root)
+	case shield.Cpuset:
+		cpus, err = hostcpuset.CPUs(root, knob.Name)
+	case shield.Exclusive:
+		cpus, err = hostcpuset.Exclusive(root, knob.Name)
+	case shield.Mask:
+		cpus, err = noise.ReadMask(root, knob.Name)
+	case shield.List:
+		cpus, err = root.ReadList(knob.Name)
+	case shield.Partition:
+		return hostcpuset.PartitionType(root, knob.Name)
+	case shield.RTBudget:
+		runtime, _, err := rt.Budget(root, knob.Name)
+		return strconv.FormatInt(runtime, 10), err
+	}
+	return cpus.String(), err
+}

@@ -1,0 +1,65 @@
+package shield
+
+import (
+	"strconv"
+	"strings"
+
+	"k8s.io/utils/cpuset"
+)
+
+// The order of writes. What is given up goes first, deepest directory first; then the others are pushed aside; then what
+// is taken, outermost directory first: the kernel refuses a cgroup that has more than its parent (EINVAL), and exclusive
+// CPUs that a sibling still uses.
+const (
+	endPartition = iota
+	giveUp
+	pushAside
+	take
+	makePartition
+)
+
+func (s Setting) phase() int {
+	switch s.Kind {
+	case Partition:
+		if s.Want == Member {
+			return endPartition
+		}
+		return makePartition
+	case RTBudget, Exclusive:
+		if s.raises() {
+			return take
+		}
+		return giveUp
+	}
+	return pushAside
+}
+
+func before(a, b Setting) bool {
+	pa, pb := a.phase(), b.phase()
+	if pa != pb {
+		return pa < pb
+	}
+	if pa != pushAside && a.Kind == b.Kind {
+		if da, db := depth(a.Name), depth(b.Name); da != db {
+			return (da < db) == (pa >= take)
+		}
+	}
+	if a.Kind != b.Kind {
+		return a.Kind < b.Kind
+	}
+	return naturalLess(a.Name, b.Name)
+}
+
+// raises says whether the kernel gets more to hold than it holds now.
+func (s Setting) raises() bool {
+	if s.Kind == Exclusive {
+		now, _ := cpuset.Parse(s.Now)
+		want, _ := cpuset.Parse(s.Want)
+		return !want.IsSubsetOf(now)
+	}
+	now, _ := strconv.ParseInt(s.Now, 10, 64)
+	want, _ := strconv.ParseInt(s.Want, 10, 64)
+	return want > now
+}
+
+func depth(dir string) int { return strings.Count(dir, "/") }
