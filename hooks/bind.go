@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/rtshield/rtshield/internal/host"
 	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
 	"github.com/rtshield/rtshield/internal/host/rt"
 	"github.com/rtshield/rtshield/internal/reconcile"
@@ -57,9 +58,7 @@ func (c call) bindPartition(grant *shield.Grant) error {
 	if grant.Cgroups.Cpuset != place.Dir {
 		return fmt.Errorf("container %s: its cgroup %s has no cpuset controller", grant.Name, place.Dir)
 	}
-	for dir := place.Dir; len(dir) > len(place.Mount); dir = filepath.Dir(dir) {
-		grant.Cgroups.Partition = append([]string{dir}, grant.Cgroups.Partition...)
-	}
+	grant.Cgroups.Partition = host.Ancestors(place.Mount, place.Dir)
 	if grant.Idle.IsEmpty() {
 		return nil
 	}

@@ -63,7 +63,7 @@ func (m *matter) admit(store shield.Store) error {
 		return err
 	}
 	grant.Created = time.Now().UTC().Truncate(time.Second)
-	session.Housekeeping = m.layout.Housekeeping
+	session.Housekeeping, session.Exempt = m.layout.Housekeeping, m.layout.Exempt
 	session.Add(grant)
 	return session.Save()
 }

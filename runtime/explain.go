@@ -9,6 +9,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
+	"github.com/rtshield/rtshield/internal/host"
 	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
 	"github.com/rtshield/rtshield/internal/status"
@@ -64,17 +65,20 @@ func Explain(bundle, root, id, class string) (*Explanation, error) {
 
 // foresee is the plan as it will be once the hook has bound the grant, in the difference to the kernel now.
 func (m *matter) foresee(ledger *shield.Ledger, grant *shield.Grant) ([]spec.Change, error) {
-	chain, err := m.budgetChain(*grant)
-	if err != nil {
+	if err := m.foreseeCgroups(grant); err != nil {
 		return nil, err
 	}
-	grant.Cgroups.Budgets = chain
-	ledger.Housekeeping = m.layout.Housekeeping
+	ledger.Housekeeping, ledger.Exempt = m.layout.Housekeeping, m.layout.Exempt
 	ledger.Add(*grant)
 	settings, _, err := reconcile.Plan(system, ledger, func(seen *shield.Observation) {
-		for _, dir := range chain { // those that the delegate will make
+		for _, dir := range grant.Cgroups.Budgets { // those that the delegate will make
 			if _, exists := seen.Budgets[dir]; !exists {
 				seen.Budgets[dir] = shield.BudgetState{Budget: shield.Budget{Period: m.facts.Budget.Period}}
+			}
+		}
+		for _, dir := range grant.Cgroups.Partition {
+			if _, exists := seen.Partitions[dir]; !exists {
+				seen.Partitions[dir] = shield.PartitionState{Type: shield.Member}
 			}
 		}
 	})
@@ -84,25 +88,17 @@ func (m *matter) foresee(ledger *shield.Ledger, grant *shield.Grant) ([]spec.Cha
 	var changes []spec.Change
 	for _, setting := range settings {
 		switch {
-		case setting.Fixed != "":
-			grant.Limits = append(grant.Limits, status.IRQLimit(system, setting))
-		case setting.Differs():
+		case setting.Fixed == "" && setting.Differs():
 			changes = append(changes, spec.Change{Path: reconcile.KnobPath(setting.Knob), From: setting.Now, To: setting.Want})
 		}
 	}
+	grant.Limits = append(grant.Limits, status.Foreseen(system, settings, *grant)...)
 	changes = append(changes, spec.Change{Path: "policy of the container's first thread", From: "other", To: grant.PolicyText()})
 	return changes, nil
 }
 
-// budgetChain tells from config.json which cgroups will need a real-time budget.
-func (m *matter) budgetChain(grant shield.Grant) ([]string, error) {
-	if grant.Budget.Period == 0 {
-		return nil, nil
-	}
-	cpu, found, err := system.Controller(os.Getpid(), "cpu")
-	if err != nil || !found {
-		return nil, err
-	}
+// foreseeCgroups tells from config.json where the delegate will put the container.
+func (m *matter) foreseeCgroups(grant *shield.Grant) error {
 	path := gjson.GetBytes(m.document.Bytes(), "linux.cgroupsPath").String()
 	switch slice, scope, systemd := strings.Cut(path, ":"); {
 	case systemd:
@@ -110,9 +106,22 @@ func (m *matter) budgetChain(grant shield.Grant) ([]string, error) {
 	case path == "":
 		path = m.request.ID
 	}
-	var chain []string
-	for dir := filepath.Join(cpu.Mount, filepath.Clean("/"+path)); len(dir) > len(cpu.Mount); dir = filepath.Dir(dir) {
-		chain = append([]string{dir}, chain...)
+	path = filepath.Clean("/" + path)
+	place, found, err := system.Controller(os.Getpid(), "cpuset")
+	if err != nil || !found {
+		return err
 	}
-	return chain, nil
+	grant.Cgroups.Cpuset = filepath.Join(place.Mount, path)
+	if grant.Level == shield.LevelPartition {
+		grant.Cgroups.Partition = host.Ancestors(place.Mount, grant.Cgroups.Cpuset)
+	}
+	if grant.Budget.Period == 0 {
+		return nil
+	}
+	cpu, found, err := system.Controller(os.Getpid(), "cpu")
+	if err != nil || !found {
+		return err
+	}
+	grant.Cgroups.Budgets = host.Ancestors(cpu.Mount, filepath.Join(cpu.Mount, path))
+	return nil
 }

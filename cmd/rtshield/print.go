@@ -86,6 +86,9 @@ func printReport(w io.Writer, report reconcile.Report, live int) {
 		fmt.Fprintf(w, "%s: %s → %s\n", reconcile.KnobPath(setting.Knob), setting.Was, setting.Now)
 	}
 	for _, refused := range report.Refused {
+		if refused.Fixed != "" {
+			continue // rtshield status names what cannot be had
+		}
 		fmt.Fprintf(w, "%s stays %s: %s\n", reconcile.KnobPath(refused.Knob), refused.Now, strings.TrimSpace(reconcile.Reason(refused.Err)))
 	}
 	if len(report.Dropped)+len(report.Changed) == 0 {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -98,4 +99,14 @@ func (r Root) CgroupPopulated(dir string) bool {
 		return nil
 	})
 	return populated
+}
+
+// Ancestors lists a cgroup directory with those above it, from right below the mount down to itself.
+func Ancestors(mount, dir string) []string {
+	var chain []string
+	for ; len(dir) > len(mount); dir = filepath.Dir(dir) {
+		chain = append(chain, dir)
+	}
+	slices.Reverse(chain)
+	return chain
 }

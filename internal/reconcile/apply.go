@@ -105,6 +105,8 @@ func forgetGone(ledger *shield.Ledger, seen shield.Observation) {
 			_, exists = seen.Budgets[knob.Name]
 		case shield.Exclusive, shield.Partition:
 			_, exists = seen.Partitions[knob.Name]
+		case shield.Thread:
+			_, exists = seen.Threads[knob]
 		default:
 			_, exists = seen.Masks[knob]
 		}
@@ -117,14 +119,30 @@ func forgetGone(ledger *shield.Ledger, seen shield.Observation) {
 func record(ledger *shield.Ledger, settings []shield.Setting) {
 	for _, setting := range settings {
 		name := setting.Knob.String()
-		if _, known := ledger.Baselines[name]; known || !setting.Differs() || setting.Fixed != "" {
+		// A baseline that differs from now is one that the thread or cpuset got from its parent.
+		ours := setting.Differs() || setting.Baseline != setting.Now
+		if _, known := ledger.Baselines[name]; known || !ours || setting.Fixed != "" {
 			continue
+		}
+		if setting.Kind == shield.Thread && ledger.Since == 0 {
+			ledger.Since = firstStart(ledger)
 		}
 		if ledger.Baselines == nil {
 			ledger.Baselines = map[string]string{}
 		}
 		ledger.Baselines[name] = setting.Baseline
 	}
+}
+
+// firstStart is when the oldest grant's owner started: threads that were moved were there before, or are its children.
+func firstStart(ledger *shield.Ledger) uint64 {
+	first := uint64(0)
+	for _, grant := range ledger.Grants {
+		if first == 0 || grant.Owner.Start < first {
+			first = grant.Owner.Start
+		}
+	}
+	return first
 }
 
 func refuse(ledger *shield.Ledger, knob shield.Knob, err error) {

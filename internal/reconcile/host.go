@@ -17,11 +17,11 @@ func Host(root host.Root) (shield.Host, error) {
 	if err != nil {
 		return shield.Host{}, err
 	}
-	facts := shield.Host{Topology: shield.Topology(topo), Level: shield.LevelNone}
+	facts := shield.Host{Topology: shield.Topology(topo)}
 	if place, found, err := root.Controller(os.Getpid(), "cpuset"); err != nil {
 		return facts, err
-	} else if found && place.Unified && cpuset.Partitions(root, place.Mount) {
-		facts.Level = shield.LevelPartition
+	} else if found && place.Unified {
+		facts.Partitions = cpuset.Partitions(root, place.Mount)
 	}
 	cpu, found, err := root.Controller(os.Getpid(), "cpu")
 	if err != nil || !found || cpu.Unified {

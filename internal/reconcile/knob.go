@@ -3,6 +3,7 @@ package reconcile
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"k8s.io/utils/cpuset"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/rtshield/rtshield/internal/host/irq"
 	"github.com/rtshield/rtshield/internal/host/noise"
 	"github.com/rtshield/rtshield/internal/host/rt"
+	"github.com/rtshield/rtshield/internal/host/task"
 	"github.com/rtshield/rtshield/internal/shield"
 )
 
@@ -29,8 +31,15 @@ func KnobPath(knob shield.Knob) string {
 		return knob.Name + "/cpuset.cpus.exclusive"
 	case shield.Partition:
 		return knob.Name + "/cpuset.cpus.partition"
+	case shield.Thread:
+		return "affinity of thread " + threadID(knob)
 	}
 	return knob.Name
+}
+
+func threadID(knob shield.Knob) string {
+	tid, _, _ := strings.Cut(knob.Name, ":")
+	return tid
 }
 
 func set(root host.Root, setting shield.Setting) error {
@@ -65,6 +74,12 @@ func set(root host.Root, setting shield.Setting) error {
 		return noise.WriteMask(root, setting.Name, cpus)
 	case shield.List:
 		return root.Write(cpus.String(), setting.Name)
+	case shield.Thread:
+		tid, err := strconv.Atoi(threadID(setting.Knob))
+		if err != nil {
+			return err
+		}
+		return task.SetAffinity(tid, cpus)
 	}
 	return fmt.Errorf("unknown knob %s", setting.Knob)
 }
@@ -86,6 +101,9 @@ func read(root host.Root, knob shield.Knob) (string, error) {
 		cpus, err = noise.ReadMask(root, knob.Name)
 	case shield.List:
 		cpus, err = root.ReadList(knob.Name)
+	case shield.Thread:
+		tid, _ := strconv.Atoi(threadID(knob))
+		cpus, err = task.Affinity(tid)
 	case shield.Partition:
 		return hostcpuset.PartitionType(root, knob.Name)
 	case shield.RTBudget:

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"strconv"
 
+	"golang.org/x/sys/unix"
 	"k8s.io/utils/cpuset"
 
 	"github.com/rtshield/rtshield/internal/host"
@@ -43,6 +44,7 @@ func Plan(root host.Root, ledger *shield.Ledger, foresee func(*shield.Observatio
 func observe(root host.Root, ledger *shield.Ledger) (shield.Observation, error) {
 	seen := shield.Observation{
 		Masks: map[shield.Knob]cpuset.CPUSet{}, Budgets: map[string]shield.BudgetState{}, Partitions: map[string]shield.PartitionState{},
+		Threads: map[shield.Knob]shield.ThreadState{},
 	}
 	if ledger.Empty() {
 		return seen, nil
@@ -86,32 +88,6 @@ func observeIRQs(root host.Root, seen shield.Observation) error {
 		return err
 	}
 	seen.Masks[shield.Knob{Kind: shield.IRQDefault}] = cpus
-	return nil
-}
-
-// observeCpusets reads the cpusets of ordinary containers that were cut. What is gone is left out, and forgotten.
-func observeCpusets(root host.Root, ledger *shield.Ledger, seen shield.Observation) error {
-	knobs := map[shield.Knob]bool{}
-	for _, ordinary := range ledger.Ordinary {
-		if ordinary.Bound && ordinary.Cpuset != "" {
-			knobs[shield.Knob{Kind: shield.Cpuset, Name: ordinary.Cpuset}] = true
-		}
-	}
-	for name := range ledger.Baselines {
-		if knob, err := shield.ParseKnob(name); err == nil && knob.Kind == shield.Cpuset {
-			knobs[knob] = true
-		}
-	}
-	for knob := range knobs {
-		cpus, err := hostcpuset.CPUs(root, knob.Name)
-		if gone(err) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		seen.Masks[knob] = cpus
-	}
 	return nil
 }
 
@@ -198,5 +174,5 @@ func observeNoise(root host.Root, seen shield.Observation) {
 // gone: the file or its cgroup does not exist any more. Reading in a directory that is just being removed gives
 // ENODEV.
 func gone(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNoDevice)
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNoDevice) || errors.Is(err, unix.ESRCH)
 }

@@ -13,8 +13,8 @@ type Host struct {
 	Topology Topology
 	// Budget is the root's real-time budget on cgroup v1 with RT_GROUP_SCHED; zero where groups need none.
 	Budget Budget
-	// Level is the strongest level that the kernel allows.
-	Level string
+	// Partitions says whether the kernel makes remote cpuset partitions.
+	Partitions bool
 }
 
 // Decide turns a request into a grant, or says who or what stands in the way. It is pure: the same input gives the
@@ -36,10 +36,10 @@ func Decide(classes map[string]Class, layout Layout, host Host, ledger *Ledger, 
 		Key: request.Key, Name: request.Name, Class: terms.Class.Name,
 		CPUs: CPUsOf(cpus), Idle: CPUsOf(idle), Mems: CPUsOf(mems),
 		Policy: terms.Policy, Priority: terms.Priority, Nice: terms.Nice, Deadline: terms.Deadline, IRQ: terms.IRQ,
-		Level: LevelNone,
+		Level: LevelCpuset,
 	}
 	switch {
-	case host.Level == LevelPartition && terms.Partition != "none":
+	case host.Partitions && terms.Partition != "none":
 		grant.Level = LevelPartition
 		grant.Partition = partitionType(terms, cpus, host.Topology)
 	case terms.Partition == Isolated || terms.Partition == Root:
@@ -74,8 +74,8 @@ func memory(topo Topology, cpus cpuset.CPUSet, request Request) (cpuset.CPUSet, 
 const (
 	// LevelPartition: the kernel lets no task in but the container's (cgroup v2, Linux 6.7).
 	LevelPartition = "partition"
-	// LevelNone: only the container's own cgroup is told of its CPUs.
-	LevelNone = "none"
+	// LevelCpuset: every other cpuset is shrunk, and the tasks that have none are moved.
+	LevelCpuset = "cpuset"
 )
 
 // budgetShare gives a grant its part of the root's real-time budget. The kernel wants the sum of all groups' shares,

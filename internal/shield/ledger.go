@@ -15,9 +15,13 @@ type Ledger struct {
 	// BootID is /proc/sys/kernel/random/boot_id: after a reboot nothing in a ledger is true.
 	BootID string `json:"bootID"`
 	// Housekeeping is where work goes that had only granted CPUs.
-	Housekeeping CPUs       `json:"housekeeping"`
-	Grants       []Grant    `json:"grants"`
-	Ordinary     []Ordinary `json:"ordinary,omitempty"`
+	Housekeeping CPUs `json:"housekeeping"`
+	// Exempt names tasks that are never moved (names, globs), as the layout said when the last grant was made.
+	Exempt []string `json:"exempt,omitempty"`
+	// Since is when the first thread was moved, in clock ticks since boot.
+	Since    uint64     `json:"since,omitempty"`
+	Grants   []Grant    `json:"grants"`
+	Ordinary []Ordinary `json:"ordinary,omitempty"`
 	// Baselines holds, by Knob.String, the value of every knob before rtshield first touched it, as the kernel prints
 	// it. A knob is forgotten once it is back at its baseline and no grant needs it.
 	Baselines map[string]string `json:"baselines,omitempty"`
@@ -97,6 +101,16 @@ func less(a, b Key) bool {
 
 // Held gives all CPUs that any grant holds, idle siblings included.
 func (l *Ledger) Held() cpuset.CPUSet { return heldBy(l.Grants) }
+
+// AnyLevel says whether some grant has this level.
+func (l *Ledger) AnyLevel(level string) bool {
+	for _, grant := range l.Grants {
+		if grant.Level == level {
+			return true
+		}
+	}
+	return false
+}
 
 // Away gives the CPUs that interrupts must leave.
 func (l *Ledger) Away() cpuset.CPUSet {

@@ -30,6 +30,10 @@ func (s Setting) phase() int {
 			return take
 		}
 		return giveUp
+	case Cpuset:
+		if s.raises() {
+			return take
+		}
 	}
 	return pushAside
 }
@@ -39,7 +43,7 @@ func before(a, b Setting) bool {
 	if pa != pb {
 		return pa < pb
 	}
-	if pa != pushAside && a.Kind == b.Kind {
+	if (pa != pushAside || a.Kind == Cpuset) && a.Kind == b.Kind {
 		if da, db := depth(a.Name), depth(b.Name); da != db {
 			return (da < db) == (pa >= take)
 		}
@@ -52,7 +56,7 @@ func before(a, b Setting) bool {
 
 // raises says whether the kernel gets more to hold than it holds now.
 func (s Setting) raises() bool {
-	if s.Kind == Exclusive {
+	if s.Kind == Exclusive || s.Kind == Cpuset {
 		now, _ := cpuset.Parse(s.Now)
 		want, _ := cpuset.Parse(s.Want)
 		return !want.IsSubsetOf(now)

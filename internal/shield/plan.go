@@ -31,6 +31,8 @@ const (
 	// Exclusive is cpuset.cpus.exclusive, Partition is cpuset.cpus.partition of the cgroup v2 directory <name>.
 	Exclusive Kind = "exclusive"
 	Partition Kind = "partition"
+	// Thread is the affinity of the thread <tid>:<start time>.
+	Thread Kind = "thread"
 )
 
 // Knob names one kernel setting.
@@ -60,6 +62,19 @@ type Observation struct {
 	Budgets map[string]BudgetState
 	// Partitions holds cgroup v2 directories.
 	Partitions map[string]PartitionState
+	// Threads holds those that no cpuset keeps off the held CPUs, by knob.
+	Threads map[Knob]ThreadState
+}
+
+// ThreadState is one thread's affinity.
+type ThreadState struct {
+	CPUs cpuset.CPUSet
+	// Start is its start time in clock ticks since boot.
+	Start uint64
+	// Name is its comm, for people.
+	Name string
+	// Fixed says why the kernel, or the administrator, keeps it where it is. Empty for one that can be moved.
+	Fixed string
 }
 
 // PartitionState is one cgroup v2 directory's share of exclusive CPUs.
@@ -84,6 +99,8 @@ type Setting struct {
 	Baseline, Now, Want string
 	// Fixed says why the kernel will not take Want, where that is known without trying.
 	Fixed string
+	// Label is a thread's name.
+	Label string
 }
 
 // Differs says whether the kernel has to be told.
@@ -92,7 +109,7 @@ func (s Setting) Differs() bool { return s.Now != s.Want }
 // Plan computes the value that every knob should have now: its baseline, less what the live grants take. It lists the
 // knobs that some grant touches and those with a baseline on record, in the order in which they must be written.
 func Plan(ledger *Ledger, seen Observation) []Setting {
-	settings := slices.Concat(planMasks(ledger, seen), planBudgets(ledger, seen), planPartitions(ledger, seen))
+	settings := slices.Concat(planMasks(ledger, seen), planBudgets(ledger, seen), planPartitions(ledger, seen), planThreads(ledger, seen))
 	sort.SliceStable(settings, func(i, j int) bool { return before(settings[i], settings[j]) })
 	return settings
 }
@@ -103,6 +120,9 @@ func planMasks(ledger *Ledger, seen Observation) []Setting {
 	for knob, now := range seen.Masks {
 		recorded, known := ledger.Baselines[knob.String()]
 		baseline := now
+		if !known && knob.Kind == Cpuset {
+			recorded, known = inheritedCpuset(ledger, seen, knob, now)
+		}
 		if known {
 			baseline, _ = cpuset.Parse(recorded)
 		}
@@ -114,7 +134,7 @@ func planMasks(ledger *Ledger, seen Observation) []Setting {
 			if baseline.IsEmpty() && !held.IsEmpty() { // on cgroup v2: all that the parent has
 				want = seen.Online.Difference(held)
 			} else {
-				want = lessTaken(baseline, held, cpuset.New(), seen.Online)
+				want = lessTaken(baseline, held, ledger.Housekeeping.Difference(held), seen.Online)
 			}
 		default:
 			want = lessTaken(baseline, held, ledger.Housekeeping.Difference(held), seen.Online)
@@ -125,6 +145,18 @@ func planMasks(ledger *Ledger, seen Observation) []Setting {
 		settings = append(settings, Setting{Knob: knob, Baseline: baseline.String(), Now: now.String(), Want: want.String()})
 	}
 	return settings
+}
+
+// inheritedCpuset: a cgroup v1 directory that was made below one that we had shrunk got a copy of the shrunk set. It gets
+// back what its parent does.
+func inheritedCpuset(ledger *Ledger, seen Observation, knob Knob, now cpuset.CPUSet) (string, bool) {
+	for dir := path.Dir(knob.Name); dir != "/" && dir != "."; dir = path.Dir(dir) {
+		parent := Knob{Cpuset, dir}
+		if recorded, known := ledger.Baselines[parent.String()]; known {
+			return recorded, !now.IsEmpty() && seen.Masks[parent].Equals(now)
+		}
+	}
+	return "", false
 }
 
 // lessTaken is the heart of the plan for a mask. What would be left without any CPU goes to the refuge, and stays as

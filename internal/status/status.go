@@ -3,13 +3,8 @@
 package status
 
 import (
-	"strconv"
-
-	"k8s.io/utils/cpuset"
-
 	"github.com/rtshield/rtshield/internal/config"
 	"github.com/rtshield/rtshield/internal/host"
-	"github.com/rtshield/rtshield/internal/host/irq"
 	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
 )
@@ -90,82 +85,10 @@ func view(root host.Root, ledger *shield.Ledger, plan []shield.Setting, grant sh
 		state = "bound"
 	}
 	limits := append([]shield.Limit{}, grant.Limits...)
-	limits = append(limits, IRQLimits(root, ledger, plan, grant)...)
-	if grant.Level == shield.LevelNone {
-		limits = append(limits, shield.Limit{
-			What: "tasks of the host may run on CPU " + grant.CPUs.String(),
-			Why:  "this version moves no tasks that were there before",
-			Help: "they run when the container does not; isolcpus= keeps them away",
-		})
-	}
+	limits = append(limits, Limits(root, ledger, plan, grant)...)
 	return Grant{
 		ID: grant.ID, Root: grant.Root, Name: grant.Name, Class: grant.Class, CPUs: grant.CPUs, Idle: grant.Idle, Mems: grant.Mems,
 		Policy: grant.PolicyText(), Level: grant.Level, PID: grant.Owner.PID, State: state, Budget: grant.Budget,
 		Created: grant.Created.Format("2006-01-02T15:04:05Z"), Limits: limits,
 	}
-}
-
-// IRQLimits names the interrupts that may still arrive on a grant's CPUs, and why.
-func IRQLimits(root host.Root, ledger *shield.Ledger, plan []shield.Setting, grant shield.Grant) []shield.Limit {
-	if grant.IRQ != "away" {
-		return nil
-	}
-	var limits []shield.Limit
-	for _, setting := range plan {
-		if setting.Kind != shield.IRQ {
-			continue
-		}
-		number, err := strconv.Atoi(setting.Name)
-		if err != nil {
-			continue
-		}
-		if limit, limited := irqLimit(root, ledger, setting, number, grant.Held().CPUSet); limited {
-			limits = append(limits, limit)
-		}
-	}
-	return limits
-}
-
-func irqLimit(root host.Root, ledger *shield.Ledger, setting shield.Setting, number int, held cpuset.CPUSet) (shield.Limit, bool) {
-	now, err := cpuset.Parse(setting.Now)
-	if err != nil {
-		return shield.Limit{}, false
-	}
-	if setting.Differs() && !now.Intersection(held).IsEmpty() {
-		if setting.Fixed == "" {
-			setting.Fixed = ledger.Unmovable[setting.Knob.String()]
-		}
-		return IRQLimit(root, setting), true
-	}
-	effective, err := irq.Effective(root, number)
-	if reached := effective.Intersection(held); err == nil && !reached.IsEmpty() {
-		return shield.Limit{
-			What: irqName(root, setting.Name) + " arrives once more on CPU " + reached.String(),
-			Why:  "the kernel moves it with its next interrupt",
-		}, true
-	}
-	return shield.Limit{}, false
-}
-
-// IRQLimit says that an interrupt may still arrive where it should not, and why.
-func IRQLimit(root host.Root, setting shield.Setting) shield.Limit {
-	now, _ := cpuset.Parse(setting.Now)
-	want, _ := cpuset.Parse(setting.Want)
-	unwanted := now.Difference(want).String()
-	limit := shield.Limit{What: irqName(root, setting.Name) + " may arrive on CPU " + unwanted, Why: setting.Fixed}
-	switch setting.Fixed {
-	case "":
-		limit.Why, limit.Help = "somebody changed it", "rtshield reconcile"
-	case irq.ErrManaged.Error():
-		limit.Help = "boot with isolcpus=managed_irq," + unwanted
-	}
-	return limit
-}
-
-func irqName(root host.Root, number string) string {
-	n, _ := strconv.Atoi(number)
-	if name := irq.Name(root, n); name != "" {
-		return "irq " + number + " (" + name + ")"
-	}
-	return "irq " + number
 }

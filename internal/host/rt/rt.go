@@ -77,9 +77,5 @@ func Chain(root host.Root, mount, dir string) ([]string, error) {
 		}
 		return nil, err
 	}
-	var chain []string
-	for at := dir; len(at) > len(mount); at = filepath.Dir(at) {
-		chain = append([]string{at}, chain...)
-	}
-	return chain, nil
+	return host.Ancestors(mount, dir), nil
 }

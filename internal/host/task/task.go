@@ -1,0 +1,123 @@
+// Package task reads and sets the CPU affinity of threads.
+package task
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+	"k8s.io/utils/cpuset"
+
+	"github.com/rtshield/rtshield/internal/host"
+)
+
+// ErrBound: the kernel keeps this thread where it is (PF_NO_SETAFFINITY: kworkers, ksoftirqd, migration and other per-CPU
+// threads). sched_setaffinity(2) gives EINVAL.
+var ErrBound = errors.New("bound by the kernel")
+
+// noSetAffinity is PF_NO_SETAFFINITY of include/linux/sched.h, in field 9 of /proc/TID/stat.
+const noSetAffinity = 0x04000000
+
+// Stat is what /proc says of a thread.
+type Stat struct {
+	Comm string
+	// Start is in clock ticks since boot.
+	Start uint64
+	// Bound: the thread refuses another affinity.
+	Bound bool
+}
+
+// In lists the threads that are in a cgroup directory itself, not below it. tasks is the v1 file, cgroup.threads the v2
+// one.
+func In(root host.Root, dir string) ([]int, error) {
+	text, err := root.Read(dir, "tasks")
+	if errors.Is(err, fs.ErrNotExist) {
+		text, err = root.Read(dir, "cgroup.threads")
+	}
+	if err != nil {
+		return nil, err
+	}
+	var tids []int
+	for line := range strings.Lines(text) {
+		if tid, err := strconv.Atoi(strings.TrimSpace(line)); err == nil && tid > 0 { // 0: of another pid namespace
+			tids = append(tids, tid)
+		}
+	}
+	return tids, nil
+}
+
+// Read gives a thread's Stat. fs.ErrNotExist or ESRCH if it has ended.
+func Read(root host.Root, tid int) (Stat, error) {
+	text, err := root.Read("proc", strconv.Itoa(tid), "stat")
+	if err != nil {
+		return Stat{}, err
+	}
+	open, end := strings.IndexByte(text, '('), strings.LastIndex(text, ") ")
+	if open < 0 || end < open {
+		return Stat{}, fmt.Errorf("/proc/%d/stat: unexpected %q", tid, text)
+	}
+	fields := strings.Fields(text[end+2:])
+	if len(fields) < 20 {
+		return Stat{}, fmt.Errorf("/proc/%d/stat: unexpected %q", tid, text)
+	}
+	flags, errFlags := strconv.ParseUint(fields[6], 10, 64)
+	start, errStart := strconv.ParseUint(fields[19], 10, 64)
+	return Stat{Comm: text[open+1 : end], Start: start, Bound: flags&noSetAffinity != 0}, errors.Join(errFlags, errStart)
+}
+
+// ProcessName gives the name of the process that a thread belongs to, which is that of its first thread.
+func ProcessName(root host.Root, tid int) string {
+	status, err := root.Read("proc", strconv.Itoa(tid), "status")
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(status) {
+		if pid, found := strings.CutPrefix(line, "Tgid:"); found {
+			name, _ := root.Read("proc", strings.TrimSpace(pid), "comm")
+			return name
+		}
+	}
+	return ""
+}
+
+// Affinity gives the CPUs that a thread may run on.
+func Affinity(tid int) (cpuset.CPUSet, error) {
+	var mask unix.CPUSet
+	if err := unix.SchedGetaffinity(tid, &mask); err != nil {
+		return cpuset.CPUSet{}, err
+	}
+	cpus := make([]int, 0, mask.Count())
+	for cpu := range len(mask) * 64 {
+		if mask.IsSet(cpu) {
+			cpus = append(cpus, cpu)
+		}
+	}
+	return cpuset.New(cpus...), nil
+}
+
+// SetAffinity moves a thread. Its error wraps ErrBound for one that the kernel keeps where it is.
+func SetAffinity(tid int, cpus cpuset.CPUSet) error {
+	var mask unix.CPUSet
+	for _, cpu := range cpus.List() {
+		mask.Set(cpu)
+	}
+	err := unix.SchedSetaffinity(tid, &mask)
+	if errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("%w: %w", ErrBound, err)
+	}
+	return err
+}
+
+// Matches says whether a name fits one of the globs.
+func Matches(patterns []string, name string) bool {
+	for _, pattern := range patterns {
+		if fits, err := filepath.Match(pattern, name); err == nil && fits {
+			return true
+		}
+	}
+	return false
+}

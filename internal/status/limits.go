@@ -1,0 +1,139 @@
+package status
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+
+	"k8s.io/utils/cpuset"
+
+	"github.com/rtshield/rtshield/internal/host"
+	"github.com/rtshield/rtshield/internal/host/irq"
+	"github.com/rtshield/rtshield/internal/reconcile"
+	"github.com/rtshield/rtshield/internal/shield"
+)
+
+// Limits names what may still use a grant's CPUs, and why: the settings of the plan that the kernel does not have.
+func Limits(root host.Root, ledger *shield.Ledger, plan []shield.Setting, grant shield.Grant) []shield.Limit {
+	var limits []shield.Limit
+	threads := map[string][]string{} // why → names
+	held := grant.Held().CPUSet
+	for _, setting := range plan {
+		if setting.Fixed == "" {
+			setting.Fixed = ledger.Unmovable[setting.Knob.String()]
+		}
+		now, err := cpuset.Parse(setting.Now)
+		reaches := err == nil && !now.Intersection(held).IsEmpty()
+		switch setting.Kind {
+		case shield.RTBudget, shield.Exclusive, shield.Partition:
+			if setting.Differs() && ofGrant(grant, setting) {
+				limits = append(limits, drift(reconcile.KnobPath(setting.Knob), setting))
+			}
+		case shield.Thread:
+			if setting.Differs() && reaches {
+				threads[setting.Fixed] = append(threads[setting.Fixed], setting.Label)
+			}
+		case shield.IRQ:
+			if grant.IRQ != "away" {
+				continue
+			}
+			if setting.Differs() && reaches {
+				limits = append(limits, IRQLimit(root, setting))
+			} else if limit, late := lateIRQ(root, setting, held); late {
+				limits = append(limits, limit)
+			}
+		default:
+			if setting.Differs() && reaches {
+				limits = append(limits, drift(reconcile.KnobPath(setting.Knob), setting))
+			}
+		}
+	}
+	return append(limits, threadLimits(threads, held)...)
+}
+
+// Foreseen names what will still be able to use a grant's CPUs once the rest of the plan is carried out.
+func Foreseen(root host.Root, plan []shield.Setting, grant shield.Grant) []shield.Limit {
+	var fixed []shield.Setting
+	for _, setting := range plan {
+		if setting.Fixed != "" {
+			fixed = append(fixed, setting)
+		}
+	}
+	return Limits(root, &shield.Ledger{}, fixed, grant)
+}
+
+func ofGrant(grant shield.Grant, setting shield.Setting) bool {
+	return slices.Contains(grant.Cgroups.Budgets, setting.Name) || slices.Contains(grant.Cgroups.Partition, setting.Name) ||
+		grant.Cgroups.Idle == setting.Name && setting.Name != ""
+}
+
+func drift(what string, setting shield.Setting) shield.Limit {
+	limit := shield.Limit{What: fmt.Sprintf("%s is %q and should be %q", what, setting.Now, setting.Want), Why: setting.Fixed}
+	if setting.Fixed == "" {
+		limit.Why, limit.Help = "somebody changed it", "rtshield reconcile"
+	}
+	return limit
+}
+
+func threadLimits(threads map[string][]string, held cpuset.CPUSet) []shield.Limit {
+	reasons := make([]string, 0, len(threads))
+	for why := range threads {
+		reasons = append(reasons, why)
+	}
+	sort.Strings(reasons)
+	var limits []shield.Limit
+	for _, why := range reasons {
+		names := threads[why]
+		sort.Strings(names)
+		limit := shield.Limit{
+			What: fmt.Sprintf("%d thread(s) may run on CPU %s: %s", len(names), held, strings.Join(slices.Compact(names), ", ")), Why: why,
+		}
+		if why == "" {
+			limit.Why, limit.Help = "started or moved there since", "rtshield reconcile"
+		}
+		limits = append(limits, limit)
+	}
+	return limits
+}
+
+// lateIRQ: the new affinity is written, but on x86 without interrupt remapping the kernel moves an interrupt only when it
+// arrives once more.
+func lateIRQ(root host.Root, setting shield.Setting, held cpuset.CPUSet) (shield.Limit, bool) {
+	number, err := strconv.Atoi(setting.Name)
+	if err != nil {
+		return shield.Limit{}, false
+	}
+	effective, err := irq.Effective(root, number)
+	reached := effective.Intersection(held)
+	if err != nil || reached.IsEmpty() {
+		return shield.Limit{}, false
+	}
+	return shield.Limit{
+		What: irqName(root, setting.Name) + " arrives once more on CPU " + reached.String(), Why: "the kernel moves it with its next interrupt",
+	}, true
+}
+
+// IRQLimit says that an interrupt may still arrive where it should not, and why.
+func IRQLimit(root host.Root, setting shield.Setting) shield.Limit {
+	now, _ := cpuset.Parse(setting.Now)
+	want, _ := cpuset.Parse(setting.Want)
+	unwanted := now.Difference(want).String()
+	limit := shield.Limit{What: irqName(root, setting.Name) + " may arrive on CPU " + unwanted, Why: setting.Fixed}
+	switch setting.Fixed {
+	case "":
+		limit.Why, limit.Help = "somebody changed it", "rtshield reconcile"
+	case irq.ErrManaged.Error():
+		limit.Help = "boot with isolcpus=managed_irq," + unwanted
+	}
+	return limit
+}
+
+func irqName(root host.Root, number string) string {
+	n, _ := strconv.Atoi(number)
+	if name := irq.Name(root, n); name != "" {
+		return "irq " + number + " (" + name + ")"
+	}
+	return "irq " + number
+}
