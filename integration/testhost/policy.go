@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/rtshield/rtshield/integration/machine"
 )
 
 // Options of a policy file. The zero value of each leaves it to the default given here.
@@ -34,10 +36,6 @@ func (p PolicyFile) Env() string { return "RTSHIELD_CONFIG=" + p.Path }
 
 // Ledger is where the ledger is while something is in it.
 func (p PolicyFile) Ledger() string { return filepath.Join(p.State, "ledger.json") }
-
-// machine are the tasks that hold up the machines that tests run on: process_api is the first process of the sandboxes
-// of the project's CI.
-var machine = []string{"process_api", "init", "systemd", "sshd"}
 
 // Policy writes a policy file.
 func Policy(t testing.TB, options Options) PolicyFile {
@@ -70,7 +68,7 @@ func WritePolicy(options Options) (PolicyFile, error) {
 		return policy, err
 	}
 	text := fmt.Sprintf("[runtime]\ndelegates = %s\nstate = %q\n\n[layout]\nexempt = %s\n%s\n%s\n",
-		list(options.Delegates), policy.State, list(append(machine[:len(machine):len(machine)], options.Exempt...)),
+		list(options.Delegates), policy.State, list(append(machine.Exempt(), options.Exempt...)),
 		options.Layout, options.Classes)
 	return policy, os.WriteFile(policy.Path, []byte(text), 0o644)
 }

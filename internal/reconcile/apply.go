@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -55,6 +56,15 @@ func Run(root host.Root, session *shield.Session) (Report, error) {
 		return report, err
 	}
 	session.Unmovable = nil
+	apply(root, session, settings, &report)
+	if err := followThreads(root, session, &report); err != nil {
+		return report, err
+	}
+	removeIdle(root, settings)
+	return report, session.Save()
+}
+
+func apply(root host.Root, session *shield.Session, settings []shield.Setting, report *Report) {
 	for _, setting := range settings {
 		if setting.Differs() {
 			was := setting.Now
@@ -75,8 +85,41 @@ func Run(root host.Root, session *shield.Session) (Report, error) {
 			delete(session.Baselines, setting.Knob.String())
 		}
 	}
-	removeIdle(root, settings)
-	return report, session.Save()
+}
+
+// followThreads moves the threads that were born of others while those were being moved, until there are none.
+func followThreads(root host.Root, session *shield.Session, report *Report) error {
+	for round, moved := 0, threadsIn(report.Changed); moved > 0 && round < 3; round++ {
+		seen := emptyObservation()
+		topo, err := root.Topology()
+		if err != nil {
+			return err
+		}
+		seen.Online = topo.Online
+		if err := observeThreads(root, session.Ledger, seen); err != nil {
+			return err
+		}
+		settings := shield.Plan(session.Ledger, seen)
+		settings = slices.DeleteFunc(settings, func(s shield.Setting) bool { return s.Kind != shield.Thread || s.Fixed != "" || !s.Differs() })
+		record(session.Ledger, settings)
+		if err := session.Save(); err != nil {
+			return err
+		}
+		before := len(report.Changed)
+		apply(root, session, settings, report)
+		moved = threadsIn(report.Changed[before:])
+	}
+	return nil
+}
+
+func threadsIn(changes []Change) int {
+	n := 0
+	for _, change := range changes {
+		if change.Kind == shield.Thread {
+			n++
+		}
+	}
+	return n
 }
 
 // IdleDir is the cgroup v2 directory, right below the mount, whose partition keeps idle siblings from all tasks.

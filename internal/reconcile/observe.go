@@ -42,10 +42,7 @@ func Plan(root host.Root, ledger *shield.Ledger, foresee func(*shield.Observatio
 
 // observe reads every knob that the ledger's grants or baselines concern. Without either, it reads nothing.
 func observe(root host.Root, ledger *shield.Ledger) (shield.Observation, error) {
-	seen := shield.Observation{
-		Masks: map[shield.Knob]cpuset.CPUSet{}, Budgets: map[string]shield.BudgetState{}, Partitions: map[string]shield.PartitionState{},
-		Threads: map[shield.Knob]shield.ThreadState{},
-	}
+	seen := emptyObservation()
 	if ledger.Empty() {
 		return seen, nil
 	}
@@ -60,12 +57,20 @@ func observe(root host.Root, ledger *shield.Ledger) (shield.Observation, error) 
 		func() error { return observeBudgets(root, ledger, seen) },
 		func() error { return observePartitions(root, ledger, seen) },
 		func() error { observeNoise(root, seen); return nil },
+		func() error { return observeThreads(root, ledger, seen) },
 	} {
 		if err := part(); err != nil {
 			return seen, err
 		}
 	}
 	return seen, nil
+}
+
+func emptyObservation() shield.Observation {
+	return shield.Observation{
+		Masks: map[shield.Knob]cpuset.CPUSet{}, Budgets: map[string]shield.BudgetState{},
+		Partitions: map[string]shield.PartitionState{}, Threads: map[shield.Knob]shield.ThreadState{},
+	}
 }
 
 func observeIRQs(root host.Root, seen shield.Observation) error {

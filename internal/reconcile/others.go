@@ -164,7 +164,13 @@ func observeThreads(root host.Root, ledger *shield.Ledger, seen shield.Observati
 	for tid := range moved {
 		tids[tid] = true
 	}
-	delete(tids, os.Getpid())
+	// Not ourselves: we are gone before anybody could mind.
+	if own, err := os.ReadDir("/proc/self/task"); err == nil {
+		for _, thread := range own {
+			tid, _ := strconv.Atoi(thread.Name())
+			delete(tids, tid)
+		}
+	}
 	held := ledger.Held()
 	for tid := range tids {
 		cpus, err := task.Affinity(tid)

@@ -9,8 +9,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/rtshield/rtshield/integration/machine"
 )
 
 // BinDir is where the Makefile puts programs: beside the one that runs.
@@ -100,6 +104,10 @@ func New(dir, rootfs, runc string, edit func(*specs.Spec)) error {
 func Policy(dir, delegate string) (file, ledger string, err error) {
 	state := filepath.Join(dir, "state")
 	file = filepath.Join(dir, "config.toml")
-	text := fmt.Sprintf("[runtime]\ndelegates = [%q]\nstate = %q\n", delegate, state)
+	var exempt []string
+	for _, name := range machine.Exempt() {
+		exempt = append(exempt, strconv.Quote(name))
+	}
+	text := fmt.Sprintf("[runtime]\ndelegates = [%q]\nstate = %q\n[layout]\nexempt = [%s]\n", delegate, state, strings.Join(exempt, ", "))
 	return file, filepath.Join(state, "ledger.json"), os.WriteFile(file, []byte(text), 0o644)
 }
