@@ -1,0 +1,131 @@
+package crash_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/rtshield/rtshield/integration/runc/rig"
+	"github.com/rtshield/rtshield/integration/testhost"
+)
+
+// most is how many calls of one kind are killed before, such as writes to interrupts; of more, a sample.
+const most = 30
+
+func TestAKillAtAnyStepLeavesAHostThatTheNextOneBringsBack(t *testing.T) {
+	r := rig.New(t, testhost.Runc(t), testhost.Options{})
+	c := newCrash(r)
+	c.recovered("before the first kill", "next")
+	for _, stage := range stages {
+		t.Run(stage.name, func(t *testing.T) {
+			clean := c.in(t).step(stage, kill{})
+			c.in(t).recovered("without a kill", "reconcile")
+			if len(clean.Points) < stage.least {
+				t.Fatalf("found only %d calls that change anything, expected %d or more: %v", len(clean.Points), stage.least, clean.Points)
+			}
+			for number := range clean.Others {
+				if !harmless[number] {
+					t.Errorf("system call %d stands in no list: add it to calls or to harmless", number)
+				}
+			}
+			visited, kinds := 0, map[string]bool{}
+			for i, k := range kills(clean.Points) {
+				t.Run(fmt.Sprintf("%03d before %s no %d", i+1, k.kind, k.nth), func(t *testing.T) {
+					report := c.in(t).step(stage, k)
+					if !report.Killed {
+						t.Skip("this run had fewer of them")
+					}
+					visited++
+					kinds[k.kind] = true
+					c.in(t).recovered(fmt.Sprintf("killed before %s", report.Points[len(report.Points)-1]), []string{"reconcile", "next"}[i%2])
+				})
+			}
+			fmt.Printf("%s: killed before %d of %d calls, %d kinds\n", stage.name, visited, len(clean.Points), len(kinds))
+			if visited < stage.least {
+				t.Errorf("only %d kills, expected %d or more", visited, stage.least)
+			}
+			for _, p := range clean.Points {
+				if !kinds[p.kind()] {
+					t.Errorf("never killed before a %s", p.kind())
+				}
+			}
+		})
+	}
+}
+
+// in is the same crash for a sub-test.
+func (c *crash) in(t *testing.T) *crash {
+	r := *c.Rig
+	r.TB = t
+	return &crash{Rig: &r, bundle: c.bundle}
+}
+
+func (c *crash) step(s stage, k kill) report {
+	c.Helper()
+	if s.prepare != nil {
+		s.prepare(c)
+	}
+	return s.play(c, k)
+}
+
+// kills chooses the calls to be killed before: all, or of a kind with many the first two, the last and some.
+func kills(points []point) []kill {
+	seen, total := map[string]int{}, map[string]int{}
+	for _, p := range points {
+		total[p.kind()]++
+	}
+	var chosen []kill
+	for _, p := range points {
+		kind := p.kind()
+		seen[kind]++
+		n, every := seen[kind], (total[kind]+most-1)/most
+		if n <= 2 || n == total[kind] || n%every == 0 {
+			chosen = append(chosen, kill{kind, n})
+		}
+	}
+	return chosen
+}
+
+// recovered brings the host back, by a reconcile or by the next container, and wants it as before; then a new
+// shielded run of the same bundle has to succeed.
+func (c *crash) recovered(when, by string) {
+	c.Helper()
+	defer func() {
+		if c.Failed() {
+			c.Restore()
+		}
+	}()
+	if !json.Valid([]byte(c.Raw(c.bundle))) {
+		c.Errorf("%s: config.json is not JSON: %s", when, c.Raw(c.bundle))
+	}
+	c.Plain("delete", "--force", id) // what an engine does about a create that failed
+	if by == "reconcile" {
+		c.Must(c.Shield("reconcile"))
+		c.AsBefore(when + ", after reconcile")
+	}
+	c.runs(when)
+	c.AsBefore(when + ", after the next container")
+	c.Gone(when)
+}
+
+// runs runs the bundle in the foreground, with each of our hooks in it once.
+func (c *crash) runs(when string) {
+	c.Helper()
+	c.Track("next")
+	res := c.OCI("run", "--bundle", c.bundle, "next")
+	if res.Code != 0 || res.Stdout != "CPU 1\n" {
+		c.Errorf("%s: the next run: %s", when, res)
+	}
+	hooks := c.Config(c.bundle).Hooks
+	if hooks == nil || len(hooks.CreateRuntime) != 1 || len(hooks.Poststart) > 1 || len(hooks.Poststop) != 1 {
+		c.Errorf("%s: not each hook once: %+v", when, hooks)
+	}
+	for _, name := range c.Files(c.bundle) {
+		if name != "config.json" && name != "config.json.rtshield" {
+			c.Logf("%s: %s is left in the bundle", when, name) // half of a file that was to replace config.json
+			_ = os.Remove(filepath.Join(c.bundle, name))
+		}
+	}
+}

@@ -1,0 +1,168 @@
+// Package rig drives bundles through rtshield and through plain delegates, for the suites that have no engine.
+package rig
+
+import (
+	"fmt"
+	"hash/fnv"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rtshield/rtshield/integration/demo/bundle"
+	"github.com/rtshield/rtshield/integration/snapshot"
+	"github.com/rtshield/rtshield/integration/testhost"
+)
+
+// Debian is where Debian 12 puts its runc 1.1.5: the oldest that rtshield is tested with.
+const Debian = "/usr/sbin/runc"
+
+// Busybox is the static one of Debian's busybox-static: all that the containers run.
+const Busybox = "/bin/busybox"
+
+// Rig is one delegate with a policy file, a state root and a root file system of its own.
+type Rig struct {
+	testing.TB
+	// Runc is the delegate; Rtshield the program under test.
+	Runc, Rtshield string
+	// Dir holds all that the test makes; Root is the delegate's state root in it.
+	Dir, Root string
+	Policy    testhost.PolicyFile
+	// Env is added to that of every command.
+	Env    []string
+	rootfs string
+	before snapshot.Snapshot
+	ids    []string // of containers that may be left
+}
+
+// EachRunc runs a test with the runc of the module and with Debian's. A missing one is a failure, not a skip.
+func EachRunc(t *testing.T, test func(t *testing.T, runc string)) {
+	t.Helper()
+	t.Run("runc of the module", func(t *testing.T) { test(t, testhost.Runc(t)) })
+	t.Run("runc of Debian", func(t *testing.T) {
+		if _, err := os.Stat(Debian); err != nil {
+			t.Fatalf("%v: `make setup` installs Debian's runc", err)
+		}
+		test(t, Debian)
+	})
+}
+
+// Each is EachRunc with a rig under the default policy.
+func Each(t *testing.T, test func(r *Rig)) {
+	t.Helper()
+	EachRunc(t, func(t *testing.T, runc string) { test(New(t, runc, testhost.Options{})) })
+}
+
+// EachWith is Each under another policy.
+func EachWith(t *testing.T, options testhost.Options, test func(r *Rig)) {
+	t.Helper()
+	EachRunc(t, func(t *testing.T, runc string) { test(New(t, runc, options)) })
+}
+
+// New makes a rig. When the test ends, all containers of the rig are removed, and then the host must be as it was.
+func New(t testing.TB, runc string, options testhost.Options) *Rig {
+	t.Helper()
+	if online, err := os.ReadFile("/sys/devices/system/cpu/online"); err != nil || string(online) != "0-1\n" {
+		t.Skipf("these tests are written for a host of two CPUs, where CPU 1 is the whole shield; this one has %q, %v", online, err)
+	}
+	testhost.HostUnchanged(t)
+	if err := adoptOrphans(); err != nil {
+		t.Fatal(err)
+	}
+	// Not t.TempDir: its long names would not fit into a socket's path.
+	dir, err := os.MkdirTemp("", "rtshield-runc-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(options.Delegates) == 0 {
+		options.Delegates = []string{runc}
+	}
+	options.Dir = dir
+	r := &Rig{
+		TB: t, Runc: runc, Rtshield: testhost.Rtshield(t), Dir: dir,
+		Root: filepath.Join(dir, "root"), rootfs: filepath.Join(dir, "rootfs"),
+	}
+	t.Cleanup(func() { r.tidy() })
+	r.Policy = testhost.Policy(t, options)
+	r.Env = []string{r.Policy.Env()}
+	if _, err := os.Stat(Busybox); err != nil {
+		t.Fatalf("%v: `make setup` installs busybox-static", err)
+	}
+	if err := bundle.RootFS(r.rootfs, Busybox, "bin/busybox", "bin/sh", "bin/sleep", "bin/cat", "bin/env", "bin/true"); err != nil {
+		t.Fatal(err)
+	}
+	if err := makeCgroups(); err != nil {
+		t.Fatal(err)
+	}
+	r.before = snapshot.Take()
+	return r
+}
+
+// adoptOrphans makes this process the parent of containers whose runtime has ended, as an engine's shim does. Under
+// the host's own init a dead container may stay a zombie for seconds, and its cgroup counts for as long.
+var adoptOrphans = sync.OnceValue(func() error { return unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) })
+
+// tidy takes away what the test may have left, without asking whether it did: that is for assertions, and in the end
+// for HostUnchanged.
+func (r *Rig) tidy() {
+	for _, id := range r.ids {
+		r.runIn("", r.Runc, "--root", r.Root, "delete", "--force", id)
+		killAll(CgroupParent + "/" + id)
+	}
+	if res := r.runIn("", r.Rtshield, "reconcile"); res.Code != 0 && !r.Failed() {
+		r.Errorf("reconcile after the test: %s", res)
+	}
+	r.Restore()
+	r.Eventual(removeCgroups)
+	policies, _ := filepath.Glob(r.Dir + "/*.toml")
+	for _, policy := range policies {
+		left, _ := filepath.Glob(Pointer(policy) + "*") // with those of killed processes
+		for _, link := range left {
+			_ = os.Remove(link)
+		}
+	}
+	if err := os.RemoveAll(r.Dir); err != nil {
+		r.Error(err)
+	}
+}
+
+// Eventual waits for what the kernel does on its own time.
+func (r *Rig) Eventual(try func() error) {
+	r.Helper()
+	testhost.Eventually(r, patience, try)
+}
+
+// Pointer is the link to the delegate that `create` leaves for a policy file with an unusual one.
+func Pointer(policy string) string {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(policy))
+	return fmt.Sprintf("/run/rtshield/delegate-%016x", h.Sum64())
+}
+
+// AsBefore fails unless every setting of the host is as when the rig was made, and no ledger is left.
+func (r *Rig) AsBefore(when string) {
+	r.Helper()
+	diff := snapshot.Diff(r.before, snapshot.Take())
+	if len(diff) > 0 {
+		// An interrupt that moves with its next arrival reads for a moment as it was before the last write (seen on
+		// Linux 6.18). What is wrong stays wrong.
+		time.Sleep(50 * time.Millisecond)
+		diff = snapshot.Diff(r.before, snapshot.Take())
+	}
+	for _, line := range diff {
+		r.Errorf("%s: %s", when, line)
+	}
+	if text, err := os.ReadFile(r.Policy.Ledger()); err == nil {
+		r.Errorf("%s: there still is a ledger: %s", when, text)
+	}
+}
+
+// Settled is AsBefore after a reconcile that may have something to do.
+func (r *Rig) Settled(when string) {
+	r.Helper()
+	r.Must(r.Shield("reconcile"))
+	r.AsBefore(when)
+}
