@@ -15,6 +15,9 @@ STATIC := CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags '-s -w'
 # urfave/cli initialises a markdown library at each start, 0.4 ms.
 TAGS := urfave_cli_no_docs
 
+# One at a time on a host: the suites take the same lock (integration/testhost).
+ALONE := flock /run/rtshield-tests.lock
+
 # Packages whose tests touch no kernel setting run under the race detector and in
 # parallel; all others share the one host and take turns (-p 1).
 PURE  = $(shell $(GO) list ./... | grep -E '/(internal|spec|runtime)(/|$$)')
@@ -46,17 +49,17 @@ runc: ## build bin/runc from the version in go.mod
 demo: setup build runc ## run one container under load three ways, and compare (as root)
 	@$(STATIC) -o $(BIN)/probe ./integration/demo/probe
 	@$(STATIC) -o $(BIN)/demo ./integration/demo
-	@$(BIN)/demo $(DEMOFLAGS)
+	@$(ALONE) $(BIN)/demo $(DEMOFLAGS)
 
 test: setup build runc fmt-check ## run all tests, on this host and its kernel (as root)
 	$(GO) vet ./...
 	@$(STATIC) -o $(BIN)/testsum ./scripts/testsum
 	@RTSHIELD_TEST_RUNC=$(BIN)/runc RTSHIELD_BIN=$(BIN)/rtshield GO=$(GO) \
-		$(BIN)/testsum -race $(PURE) -- -p 1 -timeout 20m $(OTHER)
+		$(BIN)/testsum -race $(PURE) -- -count=1 -p 1 -timeout 20m $(OTHER)
 
 bench: setup build runc ## time rtshield against plain runc, in pairs (as root)
 	@$(STATIC) -o $(BIN)/bench ./integration/bench
-	@$(BIN)/bench $(BENCHFLAGS)
+	@$(ALONE) $(BIN)/bench $(BENCHFLAGS)
 
 lint: fmt-check ## go vet, and golangci-lint where it is installed
 	$(GO) vet ./...

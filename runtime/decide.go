@@ -84,7 +84,9 @@ func (m *matter) grant(ledger *shield.Ledger) (shield.Grant, error) {
 	}
 	m.hook.Poststart = traits.LatePoststart()
 	grant.Limits = limits
-	grant.Bundle = filepath.Dir(m.document.Path)
+	if grant.Bundle, err = filepath.Abs(filepath.Dir(m.document.Path)); err != nil {
+		return grant, err
+	}
 	return grant, m.document.Shield(grant, rlimits, m.hook)
 }
 

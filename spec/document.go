@@ -105,6 +105,7 @@ func (d *Document) Save() error {
 // write replaces the file atomically: a temporary file in the same directory with the original's owner and mode,
 // synced, renamed.
 func (d *Document) write(data []byte) error {
+	d.sweep()
 	err := func() error {
 		pending, err := renameio.NewPendingFile(d.Path, renameio.WithTempDir(filepath.Dir(d.Path)),
 			renameio.WithStaticPermissions(fs.FileMode(d.stat.Mode&0o7777)))
@@ -125,6 +126,14 @@ func (d *Document) write(data []byte) error {
 	}
 	d.disk = data
 	return nil
+}
+
+// sweep removes the temporary files of writers that were killed.
+func (d *Document) sweep() {
+	left, _ := filepath.Glob(filepath.Join(filepath.Dir(d.Path), ".config.json[0-9]*")) // renameio's names
+	for _, name := range left {
+		_ = os.Remove(name)
+	}
 }
 
 // touched are the objects that we edit. runc reads keys without regard to case and takes the last of several, gjson

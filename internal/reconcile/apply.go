@@ -51,13 +51,15 @@ func Run(root host.Root, session *shield.Session) (Report, error) {
 		return report, err
 	}
 	forgetGone(session.Ledger, seen)
+	// Threads come last, and are looked at anew then: shrinking and widening cpusets moves them too.
+	settings = slices.DeleteFunc(settings, isThread)
 	record(session.Ledger, settings)
 	if err := session.Save(); err != nil {
 		return report, err
 	}
 	session.Unmovable = nil
 	apply(root, session, settings, &report)
-	if err := followThreads(root, session, &report); err != nil {
+	if err := moveThreads(root, session, &report); err != nil {
 		return report, err
 	}
 	removeIdle(root, settings)
@@ -65,10 +67,11 @@ func Run(root host.Root, session *shield.Session) (Report, error) {
 }
 
 func apply(root host.Root, session *shield.Session, settings []shield.Setting, report *Report) {
+	deadline := time.Now().Add(patience)
 	for _, setting := range settings {
-		if setting.Differs() {
+		if setting.Differs() || setting.Written {
 			was := setting.Now
-			now, err := write(root, setting)
+			now, err := write(root, setting, deadline)
 			if err != nil && gone(err) {
 				delete(session.Baselines, setting.Knob.String())
 				continue
@@ -77,7 +80,7 @@ func apply(root host.Root, session *shield.Session, settings []shield.Setting, r
 			if err != nil {
 				report.Refused = append(report.Refused, Refusal{setting, err})
 				refuse(session.Ledger, setting.Knob, err)
-			} else {
+			} else if was != now {
 				report.Changed = append(report.Changed, Change{setting, was})
 			}
 		}
@@ -85,41 +88,6 @@ func apply(root host.Root, session *shield.Session, settings []shield.Setting, r
 			delete(session.Baselines, setting.Knob.String())
 		}
 	}
-}
-
-// followThreads moves the threads that were born of others while those were being moved, until there are none.
-func followThreads(root host.Root, session *shield.Session, report *Report) error {
-	for round, moved := 0, threadsIn(report.Changed); moved > 0 && round < 3; round++ {
-		seen := emptyObservation()
-		topo, err := root.Topology()
-		if err != nil {
-			return err
-		}
-		seen.Online = topo.Online
-		if err := observeThreads(root, session.Ledger, seen); err != nil {
-			return err
-		}
-		settings := shield.Plan(session.Ledger, seen)
-		settings = slices.DeleteFunc(settings, func(s shield.Setting) bool { return s.Kind != shield.Thread || s.Fixed != "" || !s.Differs() })
-		record(session.Ledger, settings)
-		if err := session.Save(); err != nil {
-			return err
-		}
-		before := len(report.Changed)
-		apply(root, session, settings, report)
-		moved = threadsIn(report.Changed[before:])
-	}
-	return nil
-}
-
-func threadsIn(changes []Change) int {
-	n := 0
-	for _, change := range changes {
-		if change.Kind == shield.Thread {
-			n++
-		}
-	}
-	return n
 }
 
 // IdleDir is the cgroup v2 directory, right below the mount, whose partition keeps idle siblings from all tasks.
@@ -167,25 +135,14 @@ func record(ledger *shield.Ledger, settings []shield.Setting) {
 		if _, known := ledger.Baselines[name]; known || !ours || setting.Fixed != "" {
 			continue
 		}
-		if setting.Kind == shield.Thread && ledger.Since == 0 {
-			ledger.Since = firstStart(ledger)
+		if setting.Kind == shield.Thread {
+			remember(ledger, setting)
 		}
 		if ledger.Baselines == nil {
 			ledger.Baselines = map[string]string{}
 		}
 		ledger.Baselines[name] = setting.Baseline
 	}
-}
-
-// firstStart is when the oldest grant's owner started: threads that were moved were there before, or are its children.
-func firstStart(ledger *shield.Ledger) uint64 {
-	first := uint64(0)
-	for _, grant := range ledger.Grants {
-		if first == 0 || grant.Owner.Start < first {
-			first = grant.Owner.Start
-		}
-	}
-	return first
 }
 
 func refuse(ledger *shield.Ledger, knob shield.Knob, err error) {
@@ -206,12 +163,16 @@ func Reason(err error) string {
 }
 
 // write sets one knob and gives what the kernel says afterwards: a write is not done until it was read back.
-func write(root host.Root, setting shield.Setting) (now string, err error) {
+func write(root host.Root, setting shield.Setting, deadline time.Time) (now string, err error) {
 	if setting.Fixed != "" {
 		return setting.Now, errors.New(setting.Fixed)
 	}
-	err = set(root, setting)
+	err = set(root, setting, deadline)
 	now, readErr := read(root, setting.Knob)
+	for look := 0; err == nil && readErr == nil && now != setting.Want && setting.Kind == shield.IRQ && look < 5; look++ {
+		time.Sleep(settle)
+		now, readErr = read(root, setting.Knob)
+	}
 	switch {
 	case err != nil && readErr != nil:
 		return setting.Now, err
@@ -225,11 +186,16 @@ func write(root host.Root, setting shield.Setting) (now string, err error) {
 	return now, nil
 }
 
+// patience bounds all waiting of one reconcile for budgets.
+const patience = time.Second
+
+// settle is longer than an interrupt shows its former affinity while the kernel moves it.
+const settle = time.Millisecond
+
 // patiently tries again for a while: a removed cgroup counts in the kernel's sum of budgets until its last reference is
 // gone, an RCU grace period after rmdir (seen on Linux 6.18, 10-30 ms). Until then the budget above it cannot be
 // lowered, nor one beside it raised.
-func patiently(write func() error) error {
-	deadline := time.Now().Add(time.Second)
+func patiently(deadline time.Time, write func() error) error {
 	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
 		err := write()
 		busy := errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EBUSY)

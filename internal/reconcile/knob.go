@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"k8s.io/utils/cpuset"
 
@@ -42,14 +43,14 @@ func threadID(knob shield.Knob) string {
 	return tid
 }
 
-func set(root host.Root, setting shield.Setting) error {
+func set(root host.Root, setting shield.Setting, deadline time.Time) error {
 	switch setting.Kind {
 	case shield.RTBudget:
 		runtime, err := strconv.ParseInt(setting.Want, 10, 64)
 		if err != nil {
 			return err
 		}
-		return patiently(func() error { return rt.SetRuntime(root, setting.Name, runtime) })
+		return patiently(deadline, func() error { return rt.SetRuntime(root, setting.Name, runtime) })
 	case shield.Partition:
 		return hostcpuset.SetPartitionType(root, setting.Name, setting.Want)
 	}

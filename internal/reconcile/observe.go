@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"k8s.io/utils/cpuset"
@@ -52,7 +53,7 @@ func observe(root host.Root, ledger *shield.Ledger) (shield.Observation, error) 
 	}
 	seen.Online = topo.Online
 	for _, part := range []func() error{
-		func() error { return observeIRQs(root, seen) },
+		func() error { return observeIRQs(root, ledger, seen) },
 		func() error { return observeCpusets(root, ledger, seen) },
 		func() error { return observeBudgets(root, ledger, seen) },
 		func() error { return observePartitions(root, ledger, seen) },
@@ -73,20 +74,32 @@ func emptyObservation() shield.Observation {
 	}
 }
 
-func observeIRQs(root host.Root, seen shield.Observation) error {
+// observeIRQs reads every interrupt's affinity. One that seems to be away from the granted CPUs already, though we have no
+// record of having moved it, is read again a moment later: it may be on its way back from the last container.
+func observeIRQs(root host.Root, ledger *shield.Ledger, seen shield.Observation) error {
 	numbers, err := irq.Numbers(root)
 	if err != nil {
 		return err
 	}
+	var doubtful []int
+	away := ledger.Away()
 	for _, number := range numbers {
-		cpus, err := irq.Affinity(root, number)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
+		knob, err := observeIRQ(root, seen, number)
 		if err != nil {
 			return err
 		}
-		seen.Masks[shield.Knob{Kind: shield.IRQ, Name: strconv.Itoa(number)}] = cpus
+		_, known := ledger.Baselines[knob.String()]
+		if cpus, movable := seen.Masks[knob]; movable && !known && !away.IsEmpty() && cpus.Intersection(away).IsEmpty() {
+			doubtful = append(doubtful, number)
+		}
+	}
+	if len(doubtful) > 0 {
+		time.Sleep(settle)
+	}
+	for _, number := range doubtful {
+		if _, err := observeIRQ(root, seen, number); err != nil {
+			return err
+		}
 	}
 	cpus, err := irq.Default(root)
 	if err != nil {
@@ -94,6 +107,18 @@ func observeIRQs(root host.Root, seen shield.Observation) error {
 	}
 	seen.Masks[shield.Knob{Kind: shield.IRQDefault}] = cpus
 	return nil
+}
+
+func observeIRQ(root host.Root, seen shield.Observation, number int) (shield.Knob, error) {
+	knob := shield.Knob{Kind: shield.IRQ, Name: strconv.Itoa(number)}
+	cpus, err := irq.Affinity(root, number)
+	if errors.Is(err, fs.ErrNotExist) {
+		return knob, nil
+	}
+	if err == nil {
+		seen.Masks[knob] = cpus
+	}
+	return knob, err
 }
 
 func observeBudgets(root host.Root, ledger *shield.Ledger, seen shield.Observation) error {

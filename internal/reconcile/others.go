@@ -1,15 +1,11 @@
 package reconcile
 
 import (
-	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
-	"k8s.io/utils/cpuset"
 
 	"github.com/rtshield/rtshield/internal/host"
 	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
@@ -135,92 +131,4 @@ func isExempt(root host.Root, ledger *shield.Ledger, tid int) bool {
 	}
 	name, _ := root.Read("proc", strconv.Itoa(tid), "comm")
 	return task.Matches(ledger.Exempt, name) || task.Matches(ledger.Exempt, task.ProcessName(root, tid))
-}
-
-// observeThreads reads the affinity of the threads that no cpuset holds: in the root, and in directories above a grant.
-// Most are looked at with one system call; only those that may have to change are read further.
-func observeThreads(root host.Root, ledger *shield.Ledger, seen shield.Observation) error {
-	atCpuset := ledger.AnyLevel(shield.LevelCpuset)
-	if !atCpuset && !recorded(ledger, shield.Thread) {
-		return nil
-	}
-	moved := map[int]uint64{} // by thread id, the start time
-	for name := range ledger.Baselines {
-		knob, err := shield.ParseKnob(name)
-		if err != nil || knob.Kind != shield.Thread {
-			continue
-		}
-		tid, start, _ := strings.Cut(knob.Name, ":")
-		number, errTID := strconv.Atoi(tid)
-		ticks, errStart := strconv.ParseUint(start, 10, 64)
-		if errors.Join(errTID, errStart) == nil {
-			moved[number] = ticks
-		}
-	}
-	tids, err := loose(root, ledger)
-	if err != nil {
-		return err
-	}
-	for tid := range moved {
-		tids[tid] = true
-	}
-	// Not ourselves: we are gone before anybody could mind.
-	if own, err := os.ReadDir("/proc/self/task"); err == nil {
-		for _, thread := range own {
-			tid, _ := strconv.Atoi(thread.Name())
-			delete(tids, tid)
-		}
-	}
-	held := ledger.Held()
-	for tid := range tids {
-		cpus, err := task.Affinity(tid)
-		if err != nil {
-			continue // it has ended
-		}
-		_, known := moved[tid]
-		if known || atCpuset && !cpus.Intersection(held).IsEmpty() || ledger.Since > 0 && !seen.Online.IsSubsetOf(cpus) {
-			observeThread(root, ledger, seen, tid, cpus)
-		}
-	}
-	return nil
-}
-
-// loose lists the threads in the directories that cannot be shrunk.
-func loose(root host.Root, ledger *shield.Ledger) (map[int]bool, error) {
-	tids := map[int]bool{}
-	place, found, err := root.Controller(os.Getpid(), "cpuset")
-	if err != nil || !found {
-		return tids, err
-	}
-	dirs := []string{place.Mount}
-	for _, grant := range ledger.Grants {
-		for dir := filepath.Dir(grant.Cgroups.Cpuset); len(dir) > len(place.Mount); dir = filepath.Dir(dir) {
-			dirs = append(dirs, dir)
-		}
-	}
-	for _, dir := range dirs {
-		in, err := task.In(root, dir)
-		if err != nil && !gone(err) && !errors.Is(err, unix.EOPNOTSUPP) { // domain invalid: a threaded subtree's
-			return tids, err
-		}
-		for _, tid := range in {
-			tids[tid] = true
-		}
-	}
-	return tids, nil
-}
-
-func observeThread(root host.Root, ledger *shield.Ledger, seen shield.Observation, tid int, cpus cpuset.CPUSet) {
-	stat, err := task.Read(root, tid)
-	if err != nil {
-		return
-	}
-	state := shield.ThreadState{CPUs: cpus, Start: stat.Start, Name: stat.Comm}
-	switch {
-	case stat.Bound:
-		state.Fixed = bound
-	case isExempt(root, ledger, tid):
-		state.Fixed = exempt
-	}
-	seen.Threads[shield.Knob{Kind: shield.Thread, Name: strconv.Itoa(tid) + ":" + strconv.FormatUint(stat.Start, 10)}] = state
 }

@@ -18,10 +18,12 @@ type Ledger struct {
 	Housekeeping CPUs `json:"housekeeping"`
 	// Exempt names tasks that are never moved (names, globs), as the layout said when the last grant was made.
 	Exempt []string `json:"exempt,omitempty"`
-	// Since is when the first thread was moved, in clock ticks since boot.
-	Since    uint64     `json:"since,omitempty"`
-	Grants   []Grant    `json:"grants"`
-	Ordinary []Ordinary `json:"ordinary,omitempty"`
+	// Given maps each affinity that threads were given to the one that they had. Since is when that began, in clock ticks
+	// since boot.
+	Given    map[string]string `json:"given,omitempty"`
+	Since    uint64            `json:"since,omitempty"`
+	Grants   []Grant           `json:"grants"`
+	Ordinary []Ordinary        `json:"ordinary,omitempty"`
 	// Baselines holds, by Knob.String, the value of every knob before rtshield first touched it, as the kernel prints
 	// it. A knob is forgotten once it is back at its baseline and no grant needs it.
 	Baselines map[string]string `json:"baselines,omitempty"`

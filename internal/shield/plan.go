@@ -69,6 +69,9 @@ type Observation struct {
 // ThreadState is one thread's affinity.
 type ThreadState struct {
 	CPUs cpuset.CPUSet
+	// Allowed is the effective cpuset of its cgroup. Loose threads are in one that cannot be shrunk.
+	Allowed cpuset.CPUSet
+	Loose   bool
 	// Start is its start time in clock ticks since boot.
 	Start uint64
 	// Name is its comm, for people.
@@ -99,6 +102,9 @@ type Setting struct {
 	Baseline, Now, Want string
 	// Fixed says why the kernel will not take Want, where that is known without trying.
 	Fixed string
+	// Written says that we have written this interrupt before, so that what it reads now cannot be trusted for a moment:
+	// while the kernel moves an interrupt, smp_affinity_list shows its former value (seen on Linux 6.18, below 1 ms).
+	Written bool
 	// Label is a thread's name.
 	Label string
 }
@@ -142,7 +148,7 @@ func planMasks(ledger *Ledger, seen Observation) []Setting {
 		if !known && want.Equals(baseline) {
 			continue
 		}
-		settings = append(settings, Setting{Knob: knob, Baseline: baseline.String(), Now: now.String(), Want: want.String()})
+		settings = append(settings, Setting{Knob: knob, Baseline: baseline.String(), Now: now.String(), Want: want.String(), Written: known && knob.Kind == IRQ})
 	}
 	return settings
 }

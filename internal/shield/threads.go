@@ -9,37 +9,36 @@ import (
 // planThreads moves threads that no cpuset can keep off the held CPUs: those in the root cgroup, or in one that a grant's
 // cgroup is below.
 //
-// A thread inherits its parent's affinity. One that was born since, with the affinity that we had given to others, gets
-// back what they do: the kernel keeps no record of where an affinity came from.
+// A thread inherits its parent's affinity, also into a container that is started meanwhile (runc resets it only since
+// 1.2.7). One that was born since, with an affinity that we had given to others, gets back what they do: the kernel keeps
+// no record of where an affinity came from.
 func planThreads(ledger *Ledger, seen Observation) []Setting {
 	held := ledger.Held()
 	refuge := ledger.Housekeeping.Difference(held)
-	given := map[string]string{} // what we gave → what it was
-	for _, knob := range threadsInOrder(seen) {
-		if recorded, known := ledger.Baselines[knob.String()]; known {
-			if now := seen.Threads[knob].CPUs.String(); now != recorded {
-				given[now] = recorded
-			}
-		}
-	}
 	var settings []Setting
 	for _, knob := range threadsInOrder(seen) {
 		state := seen.Threads[knob]
 		setting := Setting{Knob: knob, Now: state.CPUs.String(), Label: state.Name}
 		recorded, known := ledger.Baselines[knob.String()]
-		if !known && ledger.Since > 0 && state.Start >= ledger.Since && state.Fixed == "" {
-			recorded, known = given[setting.Now]
+		if !known && state.Fixed == "" && ledger.Since > 0 && state.Start >= ledger.Since {
+			recorded, known = ledger.Given[setting.Now]
 		}
 		baseline := state.CPUs
 		if known {
 			baseline, _ = cpuset.Parse(recorded)
+			if within := baseline.Intersection(state.Allowed); !within.IsEmpty() {
+				baseline = within
+			}
 		}
-		want := lessTaken(baseline, held, refuge, seen.Online)
+		want := baseline
+		if state.Loose {
+			want = lessTaken(baseline, held, refuge, seen.Online)
+		}
 		setting.Baseline, setting.Want = baseline.String(), want.String()
 		if setting.Differs() {
 			setting.Fixed = state.Fixed
 		}
-		if known || setting.Differs() {
+		if known && setting.Baseline != setting.Now || setting.Differs() {
 			settings = append(settings, setting)
 		}
 	}

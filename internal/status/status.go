@@ -3,6 +3,8 @@
 package status
 
 import (
+	"time"
+
 	"github.com/rtshield/rtshield/internal/config"
 	"github.com/rtshield/rtshield/internal/host"
 	"github.com/rtshield/rtshield/internal/reconcile"
@@ -63,7 +65,7 @@ func Gather(root host.Root) (*Status, error) {
 	status := &Status{
 		Kernel: root.Kernel(), Layout: layout, Free: shield.CPUsOf(layout.Pool.Difference(ledger.Held())), Grants: []Grant{},
 	}
-	plan, _, err := reconcile.Plan(root, ledger, nil)
+	plan, err := settledPlan(root, ledger)
 	if err != nil {
 		return nil, err
 	}
@@ -91,4 +93,17 @@ func view(root host.Root, ledger *shield.Ledger, plan []shield.Setting, grant sh
 		Policy: grant.PolicyText(), Level: grant.Level, PID: grant.Owner.PID, State: state, Budget: grant.Budget,
 		Created: grant.Created.Format("2006-01-02T15:04:05Z"), Limits: limits,
 	}
+}
+
+// settledPlan looks twice where an interrupt seems to be where it should not: see shield.Setting.Written.
+func settledPlan(root host.Root, ledger *shield.Ledger) ([]shield.Setting, error) {
+	plan, _, err := reconcile.Plan(root, ledger, nil)
+	for _, setting := range plan {
+		if err == nil && setting.Kind == shield.IRQ && setting.Differs() && setting.Fixed == "" {
+			time.Sleep(2 * time.Millisecond)
+			plan, _, err = reconcile.Plan(root, ledger, nil)
+			break
+		}
+	}
+	return plan, err
 }

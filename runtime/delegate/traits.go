@@ -3,6 +3,7 @@ package delegate
 import (
 	"encoding/json"
 	"fmt"
+	"hash/fnv"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -53,7 +54,9 @@ func Identify(path, cacheDir string) (Traits, error) {
 		return Traits{}, fmt.Errorf("%s: no inode", path)
 	}
 	now := identity{Path: path, Dev: stat.Dev, Inode: stat.Ino, Size: info.Size(), Mtime: info.ModTime().UnixNano()}
-	cache := filepath.Join(cacheDir, "delegate.json")
+	name := fnv.New64a()
+	_, _ = name.Write([]byte(path))
+	cache := filepath.Join(cacheDir, fmt.Sprintf("delegate-%016x.json", name.Sum64()))
 	var known identity
 	if data, err := os.ReadFile(cache); err == nil && json.Unmarshal(data, &known) == nil {
 		traits := known.Traits

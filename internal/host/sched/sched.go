@@ -28,11 +28,13 @@ func Get(tid int) (Attr, error) {
 	if err != nil {
 		return Attr{}, fmt.Errorf("sched_getattr: %w", err)
 	}
-	return Attr{
-		Policy: attr.Policy, Priority: attr.Priority, Nice: attr.Nice,
-		ResetOnFork: attr.Flags&unix.SCHED_FLAG_RESET_ON_FORK != 0,
-		Runtime:     time.Duration(attr.Runtime), Deadline: time.Duration(attr.Deadline), Period: time.Duration(attr.Period),
-	}, nil
+	result := Attr{
+		Policy: attr.Policy, Priority: attr.Priority, Nice: attr.Nice, ResetOnFork: attr.Flags&unix.SCHED_FLAG_RESET_ON_FORK != 0,
+	}
+	if attr.Policy == unix.SCHED_DEADLINE { // of a fair task, Linux 6.12 gives its slice in Runtime
+		result.Runtime, result.Deadline, result.Period = time.Duration(attr.Runtime), time.Duration(attr.Deadline), time.Duration(attr.Period)
+	}
+	return result, nil
 }
 
 // Set gives thread tid a policy.

@@ -1,0 +1,159 @@
+package reconcile
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rtshield/rtshield/internal/host"
+	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
+	"github.com/rtshield/rtshield/internal/host/task"
+	"github.com/rtshield/rtshield/internal/shield"
+)
+
+func isThread(setting shield.Setting) bool { return setting.Kind == shield.Thread }
+
+// moveThreads moves threads until no one is left: others are born of them meanwhile.
+func moveThreads(root host.Root, session *shield.Session, report *Report) error {
+	topo, err := root.Topology()
+	if err != nil {
+		return err
+	}
+	for range 4 {
+		seen := emptyObservation()
+		seen.Online = topo.Online
+		if err := observeThreads(root, session.Ledger, seen); err != nil {
+			return err
+		}
+		settings := shield.Plan(session.Ledger, seen)
+		settings = slices.DeleteFunc(settings, func(s shield.Setting) bool { return !isThread(s) })
+		record(session.Ledger, settings)
+		if err := session.Save(); err != nil {
+			return err
+		}
+		before := len(report.Changed)
+		apply(root, session, settings, report)
+		if len(report.Changed) == before {
+			break
+		}
+	}
+	if len(session.Grants) == 0 && !recorded(session.Ledger, shield.Thread) {
+		session.Since, session.Given = 0, nil
+	}
+	return nil
+}
+
+// remember keeps what threads were given, for those that they will have started meanwhile.
+func remember(ledger *shield.Ledger, setting shield.Setting) {
+	if ledger.Since == 0 {
+		ledger.Since = firstStart(ledger)
+	}
+	if ledger.Given == nil {
+		ledger.Given = map[string]string{}
+	}
+	if setting.Want != setting.Baseline {
+		ledger.Given[setting.Want] = setting.Baseline
+	}
+}
+
+// firstStart is when the oldest grant's owner started: threads that were moved were there before, or are its children.
+func firstStart(ledger *shield.Ledger) uint64 {
+	first := uint64(0)
+	for _, grant := range ledger.Grants {
+		if first == 0 || grant.Owner.Start < first {
+			first = grant.Owner.Start
+		}
+	}
+	return first
+}
+
+// observeThreads reads the affinity of the threads that no cpuset holds: in the root, and in directories above a grant.
+// Once some were moved, it looks at those in all other cgroups too, which may be their children. Most are looked at with
+// one system call; only those that may have to change are read further.
+func observeThreads(root host.Root, ledger *shield.Ledger, seen shield.Observation) error {
+	atCpuset := ledger.AnyLevel(shield.LevelCpuset)
+	if !atCpuset && ledger.Since == 0 {
+		return nil
+	}
+	place, found, err := root.Controller(os.Getpid(), "cpuset")
+	if err != nil || !found {
+		return err
+	}
+	own := ownThreads()
+	held := ledger.Held()
+	return filepath.WalkDir(root.Path(place.Mount), func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.IsDir() {
+			if gone(err) || err == nil {
+				return nil
+			}
+			return err
+		}
+		dir := "/" + strings.TrimPrefix(strings.TrimPrefix(name, string(root)), "/")
+		loose := dir == place.Mount || aboveGrant(ledger, dir)
+		if isGrant(ledger, dir) || !loose && ledger.Since == 0 {
+			return filepath.SkipDir
+		}
+		tids, err := task.In(root, dir)
+		if err != nil {
+			if gone(err) || errors.Is(err, unix.EOPNOTSUPP) { // a threaded subtree's inner directory
+				return nil
+			}
+			return err
+		}
+		allowed := seen.Online
+		if !loose {
+			nearest, err := hostcpuset.Nearest(root, dir, place.Mount)
+			if err != nil {
+				return nil //nolint:nilerr // removed just now
+			}
+			if allowed, err = hostcpuset.Effective(root, nearest); err != nil {
+				return nil //nolint:nilerr // as above
+			}
+		}
+		for _, tid := range tids {
+			if own[tid] {
+				continue // we are gone before anybody could mind
+			}
+			cpus, err := task.Affinity(tid)
+			if err != nil {
+				continue // it has ended
+			}
+			if loose && !cpus.Intersection(held).IsEmpty() || ledger.Since > 0 && !allowed.IsSubsetOf(cpus) {
+				observeThread(root, ledger, seen, tid, shield.ThreadState{CPUs: cpus, Allowed: allowed, Loose: loose})
+			}
+		}
+		return nil
+	})
+}
+
+func ownThreads() map[int]bool {
+	own := map[int]bool{}
+	entries, _ := os.ReadDir("/proc/self/task")
+	for _, entry := range entries {
+		if tid, err := strconv.Atoi(entry.Name()); err == nil {
+			own[tid] = true
+		}
+	}
+	return own
+}
+
+func observeThread(root host.Root, ledger *shield.Ledger, seen shield.Observation, tid int, state shield.ThreadState) {
+	stat, err := task.Read(root, tid)
+	if err != nil {
+		return
+	}
+	state.Start, state.Name = stat.Start, stat.Comm
+	switch {
+	case stat.Bound:
+		state.Fixed = bound
+	case isExempt(root, ledger, tid):
+		state.Fixed = exempt
+	}
+	seen.Threads[shield.Knob{Kind: shield.Thread, Name: strconv.Itoa(tid) + ":" + strconv.FormatUint(stat.Start, 10)}] = state
+}
