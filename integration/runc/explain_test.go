@@ -89,7 +89,7 @@ func hostAgrees(r *rig.Rig, foreseen []change, before, after snapshot.Snapshot) 
 		was, there := before[path]
 		switch {
 		case there && was == now, !there && !strings.HasSuffix(path, "cpu.rt_runtime_us"):
-		case path == "/proc/irq/default_smp_affinity": // a mask: 1 is CPU 0
+		case strings.HasSuffix(path, "cpumask") && !strings.HasPrefix(path, "/proc/sys"), path == "/proc/irq/default_smp_affinity": // a mask: 1 is CPU 0
 			got[path] = map[string]string{"1": "0"}[now]
 		default:
 			got[path] = now

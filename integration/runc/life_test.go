@@ -22,7 +22,7 @@ func TestAShieldedContainerHasItsCPUFromCreateToDelete(t *testing.T) {
 		r.Eventual(func() error { return programIs(pid, "/bin/busybox") })
 		shielded(r, "web", pid)
 		environ := r.Environ(pid)
-		for _, want := range []string{"RTSHIELD_CPUS=1", "RTSHIELD_CLASS=fifo", "RTSHIELD_LEVEL=none"} {
+		for _, want := range []string{"RTSHIELD_CPUS=1", "RTSHIELD_CLASS=fifo", "RTSHIELD_LEVEL=cpuset"} {
 			if !slices.Contains(environ, want) {
 				r.Errorf("the container does not see %s: %q", want, environ)
 			}

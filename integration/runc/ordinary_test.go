@@ -47,14 +47,19 @@ func TestAnOrdinaryContainerIsKeptOffAHeldCPUAndWidenedAgain(t *testing.T) {
 	})
 }
 
-// It was there first: its CPU is not free to be taken away before the shielded one starts.
-func TestAContainerThatWasThereBeforeIsNotMovedByThisVersion(t *testing.T) {
+// It was there first, started by plain runc, of which rtshield knows nothing.
+func TestWhatWasThereBeforeMakesRoomAndGetsItsCPUBack(t *testing.T) {
 	rig.Each(t, func(r *rig.Rig) {
 		before := r.Detach("before", r.Bundle("before"))
+		sleeper := r.Sleeper()
 		r.Detach("web", r.Bundle("web", rig.Class("fifo")))
-		has(r, "status", r.Must(r.Shield("status")).Stdout, "tasks of the host may run on CPU 1")
-		r.Runs(before, 0, 0, "0-1")
+		for _, pid := range []int{before, sleeper} {
+			r.Runs(pid, 0, 0, "0")
+		}
 		r.End("web")
+		for _, pid := range []int{before, sleeper} {
+			r.Runs(pid, 0, 0, "0-1")
+		}
 		r.End("before")
 		r.AsBefore("after delete")
 	})

@@ -20,6 +20,10 @@ var globs = []string{
 	"/proc/irq/*/smp_affinity_list",
 	"/proc/irq/default_smp_affinity",
 	"/sys/devices/virtual/workqueue/cpumask",
+	"/sys/devices/virtual/workqueue/*/cpumask",
+	"/proc/sys/kernel/watchdog_cpumask",
+	"/sys/class/net/*/queues/rx-*/rps_cpus",
+	"/sys/class/net/*/queues/tx-*/xps_cpus",
 }
 
 // cgroupFiles are the settings of every cgroup, in v1 hierarchies, v2 or both.

@@ -21,9 +21,9 @@ func HostUnchanged(t testing.TB, extra ...string) {
 	if err := Alone(); err != nil {
 		t.Fatal(err)
 	}
-	before := snapshot.Take(extra...)
+	before := snapshot.TakeHost(extra...)
 	t.Cleanup(func() {
-		if lines := snapshot.Diff(before, snapshot.Take(extra...)); len(lines) > 0 {
+		if lines := before.Changed(); len(lines) > 0 {
 			t.Errorf("the host is not as it was before the test:\n  %s", strings.Join(lines, "\n  "))
 		}
 	})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rtshield/rtshield/internal/host"
 	"github.com/rtshield/rtshield/internal/host/irq"
+	"github.com/rtshield/rtshield/internal/host/task"
 	"github.com/rtshield/rtshield/internal/host/rt"
 	"github.com/rtshield/rtshield/internal/shield"
 )
@@ -75,6 +76,10 @@ func apply(root host.Root, session *shield.Session, settings []shield.Setting, r
 			if err != nil && gone(err) {
 				delete(session.Baselines, setting.Knob.String())
 				continue
+			}
+			// A kernel thread that was seen before it was bound: it took its first affinity from kthreadd, not from us.
+			if errors.Is(err, task.ErrBound) {
+				delete(session.Baselines, setting.Knob.String())
 			}
 			setting.Now = now
 			if err != nil {

@@ -14,15 +14,15 @@ func (r *Rig) Restore() {
 	r.Helper()
 	now := snapshot.Take()
 	var paths []string
-	for path, was := range r.before {
+	for path, was := range r.before.Settings {
 		if is, there := now[path]; there && is != was && (strings.HasPrefix(path, "/proc/irq/") || strings.Contains(path, "rtshield-test")) {
 			paths = append(paths, path)
 		}
 	}
 	slices.SortFunc(paths, func(a, b string) int { return len(b) - len(a) }) // budgets are lowered from the bottom up
 	for _, path := range paths {
-		r.Logf("put back by hand: %s = %s, was %s", path, now[path], r.before[path])
-		if err := os.WriteFile(path, []byte(r.before[path]), 0); err != nil {
+		r.Logf("put back by hand: %s = %s, was %s", path, now[path], r.before.Settings[path])
+		if err := os.WriteFile(path, []byte(r.before.Settings[path]), 0); err != nil {
 			r.Errorf("put back by hand: %v", err)
 		}
 	}

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"hash/fnv"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -34,7 +34,7 @@ type Rig struct {
 	// Env is added to that of every command.
 	Env    []string
 	rootfs string
-	before snapshot.Snapshot
+	before snapshot.Host
 	ids    []string // of containers that may be left
 }
 
@@ -97,7 +97,7 @@ func New(t testing.TB, runc string, options testhost.Options) *Rig {
 	if err := makeCgroups(); err != nil {
 		t.Fatal(err)
 	}
-	r.before = snapshot.Take()
+	r.before = snapshot.TakeHost()
 	return r
 }
 
@@ -145,19 +145,34 @@ func Pointer(policy string) string {
 // AsBefore fails unless every setting of the host is as when the rig was made, and no ledger is left.
 func (r *Rig) AsBefore(when string) {
 	r.Helper()
-	diff := snapshot.Diff(r.before, snapshot.Take())
-	if len(diff) > 0 {
-		// An interrupt that moves with its next arrival reads for a moment as it was before the last write (seen on
-		// Linux 6.18). What is wrong stays wrong.
-		time.Sleep(50 * time.Millisecond)
-		diff = snapshot.Diff(r.before, snapshot.Take())
-	}
-	for _, line := range diff {
+	for _, line := range r.before.Changed() {
 		r.Errorf("%s: %s", when, line)
 	}
 	if text, err := os.ReadFile(r.Policy.Ledger()); err == nil {
 		r.Errorf("%s: there still is a ledger: %s", when, text)
 	}
+}
+
+// Sleeper starts a process of the host that is in no container, and ends it with the test.
+func (r *Rig) Sleeper() int {
+	r.Helper()
+	path := filepath.Join(r.Dir, "rt-sleeper") // a name that no exempt task has
+	program, err := os.ReadFile(Busybox)
+	if err != nil {
+		r.Fatal(err)
+	}
+	if err := os.WriteFile(path, program, 0o755); err != nil {
+		r.Fatal(err)
+	}
+	cmd := &exec.Cmd{Path: path, Args: []string{"sleep", "60"}}
+	if err := cmd.Start(); err != nil {
+		r.Fatal(err)
+	}
+	r.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	return cmd.Process.Pid
 }
 
 // Settled is AsBefore after a reconcile that may have something to do.
