@@ -56,9 +56,11 @@ func Explain(bundle, root, id, class string) (*Explanation, error) {
 	if err != nil {
 		return nil, err
 	}
-	if explanation.Host, err = m.foresee(ledger, &grant); err != nil {
+	bound := grant
+	if explanation.Host, err = m.foresee(ledger, &bound); err != nil {
 		return nil, err
 	}
+	grant.Limits = bound.Limits
 	explanation.Grant, explanation.Config = &grant, m.document.Changes()
 	return explanation, nil
 }
@@ -111,7 +113,7 @@ func (m *matter) foreseeCgroups(grant *shield.Grant) error {
 	if err != nil || !found {
 		return err
 	}
-	grant.Cgroups.Cpuset = filepath.Join(place.Mount, path)
+	grant.Bound, grant.Cgroups.Cpuset = true, filepath.Join(place.Mount, path)
 	if grant.Level == shield.LevelPartition {
 		grant.Cgroups.Partition = host.Ancestors(place.Mount, grant.Cgroups.Cpuset)
 	}

@@ -12,8 +12,8 @@ import (
 
 	"github.com/rtshield/rtshield/internal/host"
 	"github.com/rtshield/rtshield/internal/host/irq"
-	"github.com/rtshield/rtshield/internal/host/task"
 	"github.com/rtshield/rtshield/internal/host/rt"
+	"github.com/rtshield/rtshield/internal/host/task"
 	"github.com/rtshield/rtshield/internal/shield"
 )
 

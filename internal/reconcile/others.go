@@ -15,8 +15,9 @@ import (
 
 // The reasons why a task stays that could be in the way.
 const (
-	exempt = "[layout] exempt"
-	bound  = "bound by the kernel"
+	exempt  = "[layout] exempt"
+	bound   = "bound by the kernel"
+	follows = "follows its interrupt"
 )
 
 // observeCpusets reads the cpusets that have to do without the held CPUs: those of ordinary containers that were cut, and

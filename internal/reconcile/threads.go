@@ -152,6 +152,8 @@ func observeThread(root host.Root, ledger *shield.Ledger, seen shield.Observatio
 	switch {
 	case stat.Bound:
 		state.Fixed = bound
+	case stat.OfInterrupt():
+		state.Fixed = follows
 	case isExempt(root, ledger, tid):
 		state.Fixed = exempt
 	}

@@ -114,7 +114,12 @@ func (s Setting) Differs() bool { return s.Now != s.Want }
 
 // Plan computes the value that every knob should have now: its baseline, less what the live grants take. It lists the
 // knobs that some grant touches and those with a baseline on record, in the order in which they must be written.
+//
+// A grant counts once it is bound: before, its cgroup is not known, and might be pushed aside with the others.
 func Plan(ledger *Ledger, seen Observation) []Setting {
+	bound := *ledger
+	bound.Grants = without(ledger.Grants, func(g Grant) bool { return !g.Bound })
+	ledger = &bound
 	settings := slices.Concat(planMasks(ledger, seen), planBudgets(ledger, seen), planPartitions(ledger, seen), planThreads(ledger, seen))
 	sort.SliceStable(settings, func(i, j int) bool { return before(settings[i], settings[j]) })
 	return settings

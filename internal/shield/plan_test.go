@@ -43,7 +43,7 @@ func TestPlanOfMasks(t *testing.T) {
 			if c.away != "" {
 				irq = "away"
 			}
-			ledger.Add(Grant{Key: Key{"/r", "a"}, CPUs: cpus(t, c.held), IRQ: irq})
+			ledger.Add(Grant{Bound: true, Key: Key{"/r", "a"}, CPUs: cpus(t, c.held), IRQ: irq})
 		}
 		plan := Plan(ledger, Observation{Online: set(t, "0-3"), Masks: map[Knob]cpuset.CPUSet{knob: set(t, c.now)}})
 		if c.want == c.now && len(plan) == 0 {
@@ -57,7 +57,7 @@ func TestPlanOfMasks(t *testing.T) {
 
 func TestPlanLeavesAloneWhatNobodyTouches(t *testing.T) {
 	ledger := &Ledger{Housekeeping: cpus(t, "0")}
-	ledger.Add(Grant{Key: Key{"/r", "a"}, CPUs: cpus(t, "3"), IRQ: "away"})
+	ledger.Add(Grant{Bound: true, Key: Key{"/r", "a"}, CPUs: cpus(t, "3"), IRQ: "away"})
 	seen := Observation{Online: set(t, "0-3"), Masks: map[Knob]cpuset.CPUSet{irqKnob(1): set(t, "0-1"), irqKnob(2): set(t, "0-3")}}
 	if plan := Plan(ledger, seen); len(plan) != 1 || plan[0].Name != "2" {
 		t.Errorf("%+v", plan)
@@ -68,8 +68,8 @@ func TestPlanLeavesAloneWhatNobodyTouches(t *testing.T) {
 func TestPlanOfBudgets(t *testing.T) {
 	ledger := &Ledger{Baselines: map[string]string{}}
 	second := func(runtime int64) Budget { return Budget{runtime, 1000000} }
-	ledger.Add(Grant{Key: Key{"/r", "x"}, Budget: second(300000), Cgroups: Cgroups{Budgets: []string{"/a", "/a/b", "/a/b/x"}}})
-	ledger.Add(Grant{Key: Key{"/r", "c"}, Budget: Budget{2000, 10000}, Cgroups: Cgroups{Budgets: []string{"/a", "/a/c"}}})
+	ledger.Add(Grant{Bound: true, Key: Key{"/r", "x"}, Budget: second(300000), Cgroups: Cgroups{Budgets: []string{"/a", "/a/b", "/a/b/x"}}})
+	ledger.Add(Grant{Bound: true, Key: Key{"/r", "c"}, Budget: Budget{2000, 10000}, Cgroups: Cgroups{Budgets: []string{"/a", "/a/c"}}})
 	seen := Observation{Budgets: map[string]BudgetState{
 		"/a": {second(0), 50000}, "/a/b": {second(0), 0}, "/a/b/x": {second(0), 0}, "/a/c": {Budget{0, 10000}, 0},
 	}}
@@ -150,7 +150,7 @@ func TestAnyOrderOfGrantsEndsAtTheBaseline(t *testing.T) {
 		if ledger.Grant(key) == nil {
 			cpu := 4 + random.IntN(12)
 			if !ledger.Held().Contains(cpu) {
-				ledger.Add(Grant{Key: key, CPUs: CPUsOf(cpuset.New(cpu)), IRQ: "away"})
+				ledger.Add(Grant{Bound: true, Key: key, CPUs: CPUsOf(cpuset.New(cpu)), IRQ: "away"})
 			}
 		} else {
 			ledger.Release(key)

@@ -19,7 +19,8 @@ func planThreads(ledger *Ledger, seen Observation) []Setting {
 	for _, knob := range threadsInOrder(seen) {
 		state := seen.Threads[knob]
 		setting := Setting{Knob: knob, Now: state.CPUs.String(), Label: state.Name}
-		recorded, known := ledger.Baselines[knob.String()]
+		recorded, onRecord := ledger.Baselines[knob.String()]
+		known := onRecord
 		if !known && state.Fixed == "" && ledger.Since > 0 && state.Start >= ledger.Since {
 			recorded, known = ledger.Given[setting.Now]
 		}
@@ -38,7 +39,7 @@ func planThreads(ledger *Ledger, seen Observation) []Setting {
 		if setting.Differs() {
 			setting.Fixed = state.Fixed
 		}
-		if known && setting.Baseline != setting.Now || setting.Differs() {
+		if onRecord || setting.Baseline != setting.Now || setting.Differs() {
 			settings = append(settings, setting)
 		}
 	}

@@ -19,8 +19,11 @@ import (
 // threads). sched_setaffinity(2) gives EINVAL.
 var ErrBound = errors.New("bound by the kernel")
 
-// noSetAffinity is PF_NO_SETAFFINITY of include/linux/sched.h, in field 9 of /proc/TID/stat.
-const noSetAffinity = 0x04000000
+// Flags of include/linux/sched.h, in field 9 of /proc/TID/stat. noSetAffinity is PF_NO_SETAFFINITY.
+const (
+	noSetAffinity = 0x04000000
+	kernelThread  = 0x00200000 // PF_KTHREAD
+)
 
 // Stat is what /proc says of a thread.
 type Stat struct {
@@ -29,7 +32,12 @@ type Stat struct {
 	Start uint64
 	// Bound: the thread refuses another affinity.
 	Bound bool
+	// Kernel: it is a thread of the kernel.
+	Kernel bool
 }
+
+// OfInterrupt says whether this is the thread of a threaded interrupt, which the kernel moves along with it.
+func (s Stat) OfInterrupt() bool { return s.Kernel && strings.HasPrefix(s.Comm, "irq/") }
 
 // In lists the threads that are in a cgroup directory itself, not below it. tasks is the v1 file, cgroup.threads the v2
 // one.
@@ -66,7 +74,7 @@ func Read(root host.Root, tid int) (Stat, error) {
 	}
 	flags, errFlags := strconv.ParseUint(fields[6], 10, 64)
 	start, errStart := strconv.ParseUint(fields[19], 10, 64)
-	return Stat{Comm: text[open+1 : end], Start: start, Bound: flags&noSetAffinity != 0}, errors.Join(errFlags, errStart)
+	return Stat{Comm: text[open+1 : end], Start: start, Bound: flags&noSetAffinity != 0, Kernel: flags&kernelThread != 0}, errors.Join(errFlags, errStart)
 }
 
 // ProcessName gives the name of the process that a thread belongs to, which is that of its first thread.
