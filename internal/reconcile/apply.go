@@ -77,8 +77,8 @@ func apply(root host.Root, session *shield.Session, settings []shield.Setting, r
 				delete(session.Baselines, setting.Knob.String())
 				continue
 			}
-			// A kernel thread that was seen before it was bound: it took its first affinity from kthreadd, not from us.
-			if errors.Is(err, task.ErrBound) {
+			// A kernel thread that was seen before the kernel bound it: what it had then is of no use to it.
+			if isThread(setting) && (setting.Fixed != "" || errors.Is(err, task.ErrBound)) {
 				delete(session.Baselines, setting.Knob.String())
 			}
 			setting.Now = now
@@ -122,7 +122,7 @@ func forgetGone(ledger *shield.Ledger, seen shield.Observation) {
 		case shield.Exclusive, shield.Partition:
 			_, exists = seen.Partitions[knob.Name]
 		case shield.Thread:
-			_, exists = seen.Threads[knob]
+			exists = true // moveThreads looks
 		default:
 			_, exists = seen.Masks[knob]
 		}

@@ -31,6 +31,7 @@ func moveThreads(root host.Root, session *shield.Session, report *Report) error 
 		if err := observeThreads(root, session.Ledger, seen); err != nil {
 			return err
 		}
+		forgetThreads(session.Ledger, seen)
 		settings := shield.Plan(session.Ledger, seen)
 		settings = slices.DeleteFunc(settings, func(s shield.Setting) bool { return !isThread(s) })
 		record(session.Ledger, settings)
@@ -47,6 +48,16 @@ func moveThreads(root host.Root, session *shield.Session, report *Report) error 
 		session.Since, session.Given = 0, nil
 	}
 	return nil
+}
+
+// forgetThreads drops the baselines of threads that have ended, or that may run everywhere again: these are not looked at.
+func forgetThreads(ledger *shield.Ledger, seen shield.Observation) {
+	for name := range ledger.Baselines {
+		knob, err := shield.ParseKnob(name)
+		if _, exists := seen.Threads[knob]; err == nil && knob.Kind == shield.Thread && !exists {
+			delete(ledger.Baselines, name)
+		}
+	}
 }
 
 // remember keeps what threads were given, for those that they will have started meanwhile.
@@ -148,7 +159,7 @@ func observeThread(root host.Root, ledger *shield.Ledger, seen shield.Observatio
 	if err != nil {
 		return
 	}
-	state.Start, state.Name = stat.Start, stat.Comm
+	state.Start, state.Name, state.Kernel = stat.Start, stat.Comm, stat.Kernel
 	switch {
 	case stat.Bound:
 		state.Fixed = bound

@@ -72,6 +72,8 @@ type ThreadState struct {
 	// Allowed is the effective cpuset of its cgroup. Loose threads are in one that cannot be shrunk.
 	Allowed cpuset.CPUSet
 	Loose   bool
+	// Kernel: a thread of the kernel, which inherits no affinity.
+	Kernel bool
 	// Start is its start time in clock ticks since boot.
 	Start uint64
 	// Name is its comm, for people.

@@ -21,7 +21,7 @@ func planThreads(ledger *Ledger, seen Observation) []Setting {
 		setting := Setting{Knob: knob, Now: state.CPUs.String(), Label: state.Name}
 		recorded, onRecord := ledger.Baselines[knob.String()]
 		known := onRecord
-		if !known && state.Fixed == "" && ledger.Since > 0 && state.Start >= ledger.Since {
+		if !known && state.Fixed == "" && !state.Kernel && ledger.Since > 0 && state.Start >= ledger.Since {
 			recorded, known = ledger.Given[setting.Now]
 		}
 		baseline := state.CPUs
