@@ -84,7 +84,9 @@ func apply(root host.Root, session *shield.Session, settings []shield.Setting, r
 			setting.Now = now
 			if err != nil {
 				report.Refused = append(report.Refused, Refusal{setting, err})
-				refuse(session.Ledger, setting.Knob, err)
+				if setting.Fixed == "" { // what is known without trying is found again
+					refuse(session.Ledger, setting.Knob, err)
+				}
 			} else if was != now {
 				report.Changed = append(report.Changed, Change{setting, was})
 			}
