@@ -72,7 +72,7 @@ func (m *matter) foresee(ledger *shield.Ledger, grant *shield.Grant) ([]spec.Cha
 	}
 	ledger.Housekeeping, ledger.Exempt = m.layout.Housekeeping, m.layout.Exempt
 	ledger.Add(*grant)
-	settings, _, err := reconcile.Plan(system, ledger, func(seen *shield.Observation) {
+	settings, err := reconcile.Plan(system, ledger, func(seen *shield.Observation) {
 		for _, dir := range grant.Cgroups.Budgets { // those that the delegate will make
 			if _, exists := seen.Budgets[dir]; !exists {
 				seen.Budgets[dir] = shield.BudgetState{Budget: shield.Budget{Period: m.facts.Budget.Period}}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -47,20 +46,20 @@ type Refusal struct {
 // A refused setting is in the report, not an error: whether it breaks a promise is for the caller to say.
 func Run(root host.Root, session *shield.Session) (Report, error) {
 	report := Report{Dropped: sweep(root, session.Ledger)}
-	settings, seen, err := Plan(root, session.Ledger, nil)
+	seen, err := observe(root, session.Ledger)
 	if err != nil {
 		return report, err
 	}
 	forgetGone(session.Ledger, seen)
-	// Threads come last, and are looked at anew then: shrinking and widening cpusets moves them too.
-	settings = slices.DeleteFunc(settings, isThread)
+	settings := plan(root, session.Ledger, seen)
 	record(session.Ledger, settings)
 	if err := session.Save(); err != nil {
 		return report, err
 	}
 	session.Unmovable = nil
 	apply(root, session, settings, &report)
-	if err := moveThreads(root, session, &report); err != nil {
+	// Threads come last: shrinking and widening cpusets moves them too.
+	if err := moveThreads(root, session, seen.Online, &report); err != nil {
 		return report, err
 	}
 	removeIdle(root, settings)
@@ -78,7 +77,7 @@ func apply(root host.Root, session *shield.Session, settings []shield.Setting, r
 				continue
 			}
 			// A kernel thread that was seen before the kernel bound it: what it had then is of no use to it.
-			if isThread(setting) && (setting.Fixed != "" || errors.Is(err, task.ErrBound)) {
+			if setting.Kind == shield.Thread && (setting.Fixed != "" || errors.Is(err, task.ErrBound)) {
 				delete(session.Baselines, setting.Knob.String())
 			}
 			setting.Now = now

@@ -21,14 +21,21 @@ import (
 
 // Plan reads the kernel and computes what every knob should be: reconcile applies it, status compares it, explain shows
 // it for a grant that is not there yet. foresee, if not nil, may add to what was seen.
-func Plan(root host.Root, ledger *shield.Ledger, foresee func(*shield.Observation)) ([]shield.Setting, shield.Observation, error) {
+func Plan(root host.Root, ledger *shield.Ledger, foresee func(*shield.Observation)) ([]shield.Setting, error) {
 	seen, err := observe(root, ledger)
 	if err != nil {
-		return nil, seen, err
+		return nil, err
+	}
+	if err := observeThreads(root, ledger, seen, nil); err != nil {
+		return nil, err
 	}
 	if foresee != nil {
 		foresee(&seen)
 	}
+	return plan(root, ledger, seen), nil
+}
+
+func plan(root host.Root, ledger *shield.Ledger, seen shield.Observation) []shield.Setting {
 	settings := shield.Plan(ledger, seen)
 	for i, setting := range settings {
 		if setting.Kind != shield.IRQ || !setting.Differs() {
@@ -38,10 +45,11 @@ func Plan(root host.Root, ledger *shield.Ledger, foresee func(*shield.Observatio
 			settings[i].Fixed = irq.ErrManaged.Error()
 		}
 	}
-	return settings, seen, nil
+	return settings
 }
 
-// observe reads every knob that the ledger's grants or baselines concern. Without either, it reads nothing.
+// observe reads every knob that the ledger's grants or baselines concern, but for threads. Without either, it reads
+// nothing.
 func observe(root host.Root, ledger *shield.Ledger) (shield.Observation, error) {
 	seen := emptyObservation()
 	if ledger.Empty() {
@@ -58,7 +66,6 @@ func observe(root host.Root, ledger *shield.Ledger) (shield.Observation, error) 
 		func() error { return observeBudgets(root, ledger, seen) },
 		func() error { return observePartitions(root, ledger, seen) },
 		func() error { observeNoise(root, seen); return nil },
-		func() error { return observeThreads(root, ledger, seen) },
 	} {
 		if err := part(); err != nil {
 			return seen, err

@@ -4,7 +4,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/rtshield/rtshield/internal/host"
@@ -119,17 +118,17 @@ func holdsExempt(root host.Root, ledger *shield.Ledger, dir string) bool {
 		return false
 	}
 	for _, tid := range tids {
-		if isExempt(root, ledger, tid) {
+		if stat, err := task.Read(root, tid); err == nil && isExempt(root, ledger, tid, stat.Comm) {
 			return true
 		}
 	}
 	return false
 }
 
-func isExempt(root host.Root, ledger *shield.Ledger, tid int) bool {
+// isExempt looks at a thread's own name and at its process's.
+func isExempt(root host.Root, ledger *shield.Ledger, tid int, name string) bool {
 	if len(ledger.Exempt) == 0 {
 		return false
 	}
-	name, _ := root.Read("proc", strconv.Itoa(tid), "comm")
 	return task.Matches(ledger.Exempt, name) || task.Matches(ledger.Exempt, task.ProcessName(root, tid))
 }

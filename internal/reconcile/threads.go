@@ -5,11 +5,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
+	"k8s.io/utils/cpuset"
 
 	"github.com/rtshield/rtshield/internal/host"
 	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
@@ -17,23 +17,19 @@ import (
 	"github.com/rtshield/rtshield/internal/shield"
 )
 
-func isThread(setting shield.Setting) bool { return setting.Kind == shield.Thread }
-
 // moveThreads moves threads until no one is left: others are born of them meanwhile.
-func moveThreads(root host.Root, session *shield.Session, report *Report) error {
-	topo, err := root.Topology()
-	if err != nil {
-		return err
-	}
-	for range 4 {
+func moveThreads(root host.Root, session *shield.Session, online cpuset.CPUSet, report *Report) error {
+	done := map[int]bool{} // by id: looked at in an earlier round
+	for round := range 4 {
 		seen := emptyObservation()
-		seen.Online = topo.Online
-		if err := observeThreads(root, session.Ledger, seen); err != nil {
+		seen.Online = online
+		if err := observeThreads(root, session.Ledger, seen, done); err != nil {
 			return err
 		}
-		forgetThreads(session.Ledger, seen)
+		if round == 0 {
+			forgetThreads(session.Ledger, seen)
+		}
 		settings := shield.Plan(session.Ledger, seen)
-		settings = slices.DeleteFunc(settings, func(s shield.Setting) bool { return !isThread(s) })
 		record(session.Ledger, settings)
 		if err := session.Save(); err != nil {
 			return err
@@ -86,8 +82,8 @@ func firstStart(ledger *shield.Ledger) uint64 {
 
 // observeThreads reads the affinity of the threads that no cpuset holds: in the root, and in directories above a grant.
 // Once some were moved, it looks at those in all other cgroups too, which may be their children. Most are looked at with
-// one system call; only those that may have to change are read further.
-func observeThreads(root host.Root, ledger *shield.Ledger, seen shield.Observation) error {
+// one system call; only those that may have to change are read further, and noted in done, if that is not nil.
+func observeThreads(root host.Root, ledger *shield.Ledger, seen shield.Observation, done map[int]bool) error {
 	atCpuset := ledger.AnyLevel(shield.LevelCpuset)
 	if !atCpuset && ledger.Since == 0 {
 		return nil
@@ -128,14 +124,17 @@ func observeThreads(root host.Root, ledger *shield.Ledger, seen shield.Observati
 			}
 		}
 		for _, tid := range tids {
-			if own[tid] {
-				continue // we are gone before anybody could mind
+			if own[tid] || done[tid] { // ourselves: we are gone before anybody could mind
+				continue
 			}
 			cpus, err := task.Affinity(tid)
 			if err != nil {
 				continue // it has ended
 			}
 			if loose && !cpus.Intersection(held).IsEmpty() || ledger.Since > 0 && !allowed.IsSubsetOf(cpus) {
+				if done != nil {
+					done[tid] = true
+				}
 				observeThread(root, ledger, seen, tid, shield.ThreadState{CPUs: cpus, Allowed: allowed, Loose: loose})
 			}
 		}
@@ -165,7 +164,7 @@ func observeThread(root host.Root, ledger *shield.Ledger, seen shield.Observatio
 		state.Fixed = bound
 	case stat.OfInterrupt():
 		state.Fixed = follows
-	case isExempt(root, ledger, tid):
+	case isExempt(root, ledger, tid, stat.Comm):
 		state.Fixed = exempt
 	}
 	seen.Threads[shield.Knob{Kind: shield.Thread, Name: strconv.Itoa(tid) + ":" + strconv.FormatUint(stat.Start, 10)}] = state

@@ -97,11 +97,11 @@ func view(root host.Root, ledger *shield.Ledger, plan []shield.Setting, grant sh
 
 // settledPlan looks twice where an interrupt seems to be where it should not: see shield.Setting.Written.
 func settledPlan(root host.Root, ledger *shield.Ledger) ([]shield.Setting, error) {
-	plan, _, err := reconcile.Plan(root, ledger, nil)
+	plan, err := reconcile.Plan(root, ledger, nil)
 	for _, setting := range plan {
 		if err == nil && setting.Kind == shield.IRQ && setting.Differs() && setting.Fixed == "" {
 			time.Sleep(2 * time.Millisecond)
-			plan, _, err = reconcile.Plan(root, ledger, nil)
+			plan, err = reconcile.Plan(root, ledger, nil)
 			break
 		}
 	}
