@@ -47,10 +47,7 @@ func (c call) fulfil(session *shield.Session, grant *shield.Grant) error {
 	if err := c.checkCPUs(*grant); err != nil {
 		return err
 	}
-	// Before the first knob, so that whoever comes after a crash finds whose they are.
-	if err := session.Save(); err != nil {
-		return err
-	}
+	// Run saves before it touches the first knob, so that whoever comes after a crash finds whose they are.
 	name := grant.Name
 	report, err := reconcile.Run(c.host, session)
 	if err != nil {

@@ -26,9 +26,12 @@ type Topology struct {
 
 const cpuDir = "sys/devices/system/cpu"
 
+// Online gives the CPUs that are online.
+func (r Root) Online() (cpuset.CPUSet, error) { return r.cpuList(cpuDir, "online") }
+
 // Topology reads it. Only the list of online CPUs has to be there.
 func (r Root) Topology() (Topology, error) {
-	online, err := r.cpuList(cpuDir, "online")
+	online, err := r.Online()
 	if err != nil {
 		return Topology{}, fmt.Errorf("online CPUs: %w", err)
 	}

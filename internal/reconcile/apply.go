@@ -133,7 +133,8 @@ func forgetGone(ledger *shield.Ledger, seen shield.Observation) {
 	}
 }
 
-func record(ledger *shield.Ledger, settings []shield.Setting) {
+// record notes the baselines of what will be written for the first time, and says whether there were any.
+func record(ledger *shield.Ledger, settings []shield.Setting) (any bool) {
 	for _, setting := range settings {
 		name := setting.Knob.String()
 		// A baseline that differs from now is one that the thread or cpuset got from its parent.
@@ -148,7 +149,9 @@ func record(ledger *shield.Ledger, settings []shield.Setting) {
 			ledger.Baselines = map[string]string{}
 		}
 		ledger.Baselines[name] = setting.Baseline
+		any = true
 	}
+	return any
 }
 
 func refuse(ledger *shield.Ledger, knob shield.Knob, err error) {

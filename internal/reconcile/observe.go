@@ -4,6 +4,7 @@ package reconcile
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"strconv"
 	"time"
@@ -55,11 +56,11 @@ func observe(root host.Root, ledger *shield.Ledger) (shield.Observation, error) 
 	if ledger.Empty() {
 		return seen, nil
 	}
-	topo, err := root.Topology()
+	online, err := root.Online()
 	if err != nil {
-		return seen, err
+		return seen, fmt.Errorf("online CPUs: %w", err)
 	}
-	seen.Online = topo.Online
+	seen.Online = online
 	for _, part := range []func() error{
 		func() error { return observeIRQs(root, ledger, seen) },
 		func() error { return observeCpusets(root, ledger, seen) },

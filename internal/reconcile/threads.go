@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -30,9 +31,10 @@ func moveThreads(root host.Root, session *shield.Session, online cpuset.CPUSet, 
 			forgetThreads(session.Ledger, seen)
 		}
 		settings := shield.Plan(session.Ledger, seen)
-		record(session.Ledger, settings)
-		if err := session.Save(); err != nil {
-			return err
+		if record(session.Ledger, settings) {
+			if err := session.Save(); err != nil {
+				return err
+			}
 		}
 		before := len(report.Changed)
 		apply(root, session, settings, report)
@@ -46,7 +48,7 @@ func moveThreads(root host.Root, session *shield.Session, online cpuset.CPUSet, 
 	return nil
 }
 
-// forgetThreads drops the baselines of threads that have ended, or that may run everywhere again: these are not looked at.
+// forgetThreads drops the baselines of threads that have ended.
 func forgetThreads(ledger *shield.Ledger, seen shield.Observation) {
 	for name := range ledger.Baselines {
 		knob, err := shield.ParseKnob(name)
@@ -93,7 +95,9 @@ func observeThreads(root host.Root, ledger *shield.Ledger, seen shield.Observati
 		return err
 	}
 	own := ownThreads()
-	held := ledger.Held()
+	held := task.MaskOf(ledger.Held())
+	given := givenMasks(ledger)
+	moved := movedThreads(ledger)
 	return filepath.WalkDir(root.Path(place.Mount), func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.IsDir() {
 			if gone(err) || err == nil {
@@ -127,11 +131,12 @@ func observeThreads(root host.Root, ledger *shield.Ledger, seen shield.Observati
 			if own[tid] || done[tid] { // ourselves: we are gone before anybody could mind
 				continue
 			}
-			cpus, err := task.Affinity(tid)
+			mask, err := task.AffinityMask(tid)
 			if err != nil {
 				continue // it has ended
 			}
-			if loose && !cpus.Intersection(held).IsEmpty() || ledger.Since > 0 && !allowed.IsSubsetOf(cpus) {
+			if loose && task.Intersect(mask, held) || moved[tid] || slices.Contains(given, mask) {
+				cpus := task.SetOf(mask)
 				if done != nil {
 					done[tid] = true
 				}
@@ -140,6 +145,30 @@ func observeThreads(root host.Root, ledger *shield.Ledger, seen shield.Observati
 		}
 		return nil
 	})
+}
+
+// givenMasks are the affinities that threads were given, and that their children may have since.
+func givenMasks(ledger *shield.Ledger) []task.Mask {
+	masks := make([]task.Mask, 0, len(ledger.Given))
+	for list := range ledger.Given {
+		if cpus, err := cpuset.Parse(list); err == nil {
+			masks = append(masks, task.MaskOf(cpus))
+		}
+	}
+	return masks
+}
+
+// movedThreads are those with a baseline, by id.
+func movedThreads(ledger *shield.Ledger) map[int]bool {
+	moved := map[int]bool{}
+	for name := range ledger.Baselines {
+		if knob, err := shield.ParseKnob(name); err == nil && knob.Kind == shield.Thread {
+			if tid, err := strconv.Atoi(threadID(knob)); err == nil {
+				moved[tid] = true
+			}
+		}
+	}
+	return moved
 }
 
 func ownThreads() map[int]bool {

@@ -30,8 +30,8 @@ type Ledger struct {
 	// Unmovable holds, by Knob.String, why the kernel refused to change a knob.
 	Unmovable map[string]string `json:"unmovable,omitempty"`
 
-	// stale: the file on disk is of another boot.
-	stale bool
+	// text is what the file on disk held, "" without one.
+	text string
 }
 
 // Empty says whether there is anything to remember.

@@ -65,11 +65,7 @@ func (s Store) Open(who string) (*Session, error) {
 		return nil, err
 	}
 	session := &Session{Ledger: ledger, store: s, lock: lock}
-	if ledger.stale {
-		session.saved = "" // so that the next Save takes the file of another boot away
-	} else {
-		session.saved = session.encode()
-	}
+	session.saved = ledger.text
 	return session, nil
 }
 
@@ -140,8 +136,9 @@ func (s Store) load() (*Ledger, error) {
 	if err := json.Unmarshal(data, ledger); err != nil {
 		return nil, fmt.Errorf("ledger %s cannot be read: %w: move it away and run `rtshield reconcile`", s.path(), err)
 	}
+	ledger.text = string(data)
 	if ledger.BootID != s.BootID {
-		fresh.stale = true
+		fresh.text = ledger.text // so that the next Save takes the file of another boot away
 		return fresh, nil
 	}
 	if ledger.Version != LedgerVersion {
@@ -154,15 +151,18 @@ func (s Store) load() (*Ledger, error) {
 //
 // It is not synced to a disk: /run does not outlive the kernel whose state it describes.
 func (s *Session) Save() error {
-	text := s.encode()
-	if text == s.saved {
-		return nil
-	}
 	if s.Ledger.Empty() {
+		if s.saved == "" {
+			return nil
+		}
 		if err := os.Remove(s.store.path()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("ledger: %w", err)
 		}
-		s.saved = text
+		s.saved = ""
+		return nil
+	}
+	text := s.encode()
+	if text == s.saved {
 		return nil
 	}
 	// The lock is ours, so a fixed name is safe, and what a killed process left is overwritten.
@@ -178,7 +178,7 @@ func (s *Session) Save() error {
 }
 
 func (s *Session) encode() string {
-	data, err := json.MarshalIndent(s.Ledger, "", " ")
+	data, err := json.Marshal(s.Ledger)
 	if err != nil { // unreachable: the ledger holds nothing that JSON cannot
 		panic(err)
 	}

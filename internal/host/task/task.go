@@ -92,27 +92,53 @@ func ProcessName(root host.Root, tid int) string {
 	return ""
 }
 
-// Affinity gives the CPUs that a thread may run on.
-func Affinity(tid int) (cpuset.CPUSet, error) {
-	var mask unix.CPUSet
-	if err := unix.SchedGetaffinity(tid, &mask); err != nil {
-		return cpuset.CPUSet{}, err
+// Mask is an affinity as the kernel gives it: comparing it costs nothing beside making a set of it.
+type Mask = unix.CPUSet
+
+// AffinityMask gives the CPUs that a thread may run on.
+func AffinityMask(tid int) (mask Mask, err error) {
+	err = unix.SchedGetaffinity(tid, &mask)
+	return mask, err
+}
+
+// Intersect says whether two masks have a CPU in common.
+func Intersect(a, b Mask) bool {
+	for i := range a {
+		if a[i]&b[i] != 0 {
+			return true
+		}
 	}
+	return false
+}
+
+// MaskOf makes a mask of a set.
+func MaskOf(cpus cpuset.CPUSet) (mask Mask) {
+	for _, cpu := range cpus.UnsortedList() {
+		mask.Set(cpu)
+	}
+	return mask
+}
+
+// SetOf makes a set of a mask.
+func SetOf(mask Mask) cpuset.CPUSet {
 	cpus := make([]int, 0, mask.Count())
-	for cpu := range len(mask) * 64 {
+	for cpu := 0; len(cpus) < cap(cpus); cpu++ {
 		if mask.IsSet(cpu) {
 			cpus = append(cpus, cpu)
 		}
 	}
-	return cpuset.New(cpus...), nil
+	return cpuset.New(cpus...)
+}
+
+// Affinity is AffinityMask as a set.
+func Affinity(tid int) (cpuset.CPUSet, error) {
+	mask, err := AffinityMask(tid)
+	return SetOf(mask), err
 }
 
 // SetAffinity moves a thread. Its error wraps ErrBound for one that the kernel keeps where it is.
 func SetAffinity(tid int, cpus cpuset.CPUSet) error {
-	var mask unix.CPUSet
-	for _, cpu := range cpus.List() {
-		mask.Set(cpu)
-	}
+	mask := MaskOf(cpus)
 	err := unix.SchedSetaffinity(tid, &mask)
 	if errors.Is(err, unix.EINVAL) {
 		return fmt.Errorf("%w: %w", ErrBound, err)

@@ -1,0 +1,100 @@
+//go:build vmguest
+
+package guest_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const (
+	mount = "/sys/fs/cgroup"
+	// parent holds the tests' containers, two levels below the root, as an engine's slices do.
+	parent = "/pods/a"
+)
+
+// unified: cgroup v2 alone, as against v1 with an empty v2 hierarchy beside it.
+func unified() bool {
+	_, err := os.Stat(mount + "/cgroup.controllers")
+	return err == nil
+}
+
+func hierarchies() []string {
+	if unified() {
+		return []string{mount}
+	}
+	entries, _ := os.ReadDir(mount)
+	var dirs []string
+	for _, entry := range entries {
+		if entry.IsDir() {
+			dirs = append(dirs, filepath.Join(mount, entry.Name()))
+		}
+	}
+	return dirs
+}
+
+// cpusetMount is the hierarchy with the cpuset controller.
+func cpusetMount() string {
+	if unified() {
+		return mount
+	}
+	return mount + "/cpuset"
+}
+
+// makeCgroups makes the parents before any snapshot: the delegates would make them too, and leave them.
+func makeCgroups() error {
+	for _, hierarchy := range hierarchies() {
+		for dir := parent; dir != "/"; dir = filepath.Dir(dir) {
+			if err := os.MkdirAll(hierarchy+dir, 0o755); err != nil {
+				return err
+			}
+		}
+	}
+	if unified() {
+		for _, dir := range []string{"", "/pods", parent} {
+			if err := os.WriteFile(mount+dir+"/cgroup.subtree_control", []byte("+cpuset +cpu +memory +pids"), 0); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, dir := range []string{"/pods", parent} { // v1 starts empty, and then takes no process
+		for _, file := range []string{"/cpuset.cpus", "/cpuset.mems"} {
+			above, err := os.ReadFile(filepath.Dir(cpusetMount()+dir) + file)
+			if err != nil {
+				continue
+			}
+			if err := os.WriteFile(cpusetMount()+dir+file, above, 0); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// killCgroup ends what a container has left, wherever it is.
+func killCgroup(id string) {
+	for _, hierarchy := range hierarchies() {
+		dir := hierarchy + parent + "/" + id
+		procs, err := os.ReadFile(dir + "/cgroup.procs")
+		if err != nil {
+			continue
+		}
+		for _, pid := range strings.Fields(string(procs)) {
+			kill(pid)
+		}
+		_ = os.Remove(dir)
+	}
+}
+
+// text reads a file of the kernel.
+func text(t testing.TB, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(data))
+}

@@ -1,0 +1,192 @@
+//go:build vmguest
+
+package guest_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+	"k8s.io/utils/cpuset"
+)
+
+// fill starts as many containers as the shield has cores.
+func (r *rig) fill() []string {
+	r.Helper()
+	cores := 0
+	pool := r.status().Layout.Pool
+	for _, core := range topology(r).Cores {
+		if core.IsSubsetOf(pool.CPUSet) {
+			cores++
+		}
+	}
+	if cores < 2 {
+		r.Fatalf("the shield has %d whole cores (%s)", cores, pool)
+	}
+	var ids []string
+	for i := range cores {
+		id := fmt.Sprintf("c%d", i)
+		pid := r.begin("run", id, class("fifo"))
+		r.policy(id, pid, unix.SCHED_FIFO, 50)
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+func TestShieldedContainersEndInAnyOrder(t *testing.T) {
+	onRuncAndCrun(t, func(r *rig) {
+		ids := r.fill()
+		switch r.delegate {
+		case delegates[0]:
+			ids = append(ids[1:], ids[0]) // the middle, the last, the first
+		default:
+			slices.Reverse(ids)
+		}
+		for i, id := range ids {
+			r.disjoint(ids[i:])
+			r.end(id)
+		}
+		r.asBefore("after the last delete")
+	})
+}
+
+// disjoint fails unless status shows these containers, each with CPUs that no other has.
+func (r *rig) disjoint(ids []string) {
+	r.Helper()
+	now := r.status()
+	if len(now.Grants) != len(ids) {
+		r.Errorf("status shows %d grants, want those of %q", len(now.Grants), ids)
+	}
+	held := cpuset.New()
+	for _, grant := range now.Grants {
+		own := grant.CPUs.Union(grant.Idle.CPUSet)
+		if !own.Intersection(held).IsEmpty() {
+			r.Errorf("%s has CPU %s, of which another has some (%s)", grant.ID, own, held)
+		}
+		held = held.Union(own)
+		if !slices.Contains(ids, grant.ID) {
+			r.Errorf("status shows %s, want %q", grant.ID, ids)
+		}
+	}
+	if set, _ := os.ReadFile("/proc/irq/default_smp_affinity"); !r.maskOf(string(set)).Intersection(held).IsEmpty() {
+		r.Errorf("new interrupts would come to CPU %s, held is %s", r.maskOf(string(set)), held)
+	}
+}
+
+func TestAFullShieldNamesItsHolders(t *testing.T) {
+	once(t, func(r *rig) {
+		ids := r.fill()
+		before := text(r, r.ledger)
+		_, result := r.try("create", "late", r.bundle("late", class("fifo")))
+		if result.code == 0 {
+			r.Fatal("one more container than there are cores was created")
+		}
+		r.contains("the refusal", result.stderr, append([]string{"container late asks for 1 CPU of class fifo"}, ids...)...)
+		if strings.Count(result.stderr, "\n") > 0 || result.out != "" {
+			r.Errorf("not one line on stderr: %s", result)
+		}
+		if now := text(r, r.ledger); now != before {
+			r.Errorf("the refusal changed the ledger: %s, was %s", now, before)
+		}
+	})
+}
+
+func TestAnOrdinaryContainerIsCutAndWidenedAgain(t *testing.T) {
+	onRuncAndCrun(t, func(r *rig) {
+		r.begin("run", "shielded", class("fifo"))
+		grant := r.grant("shielded")
+		held := grant.CPUs.Union(grant.Idle.CPUSet)
+		online := topology(r).Online
+		pid := r.begin("run", "ordinary")
+		named := r.begin("run", "named", cpus(online.String()))
+		for _, who := range []int{pid, named} {
+			if now := parse(r, r.allowed(who)); !now.Equals(online.Difference(held)) {
+				r.Errorf("beside CPU %s an ordinary container runs on %s", held, now)
+			}
+		}
+		r.end("shielded")
+		want := online.String()
+		if unified() {
+			if refused := r.cannotEmpty(); refused != nil {
+				r.Logf("limit: cpuset.cpus is %s afterwards and not empty as before: %v", want, refused)
+			} else {
+				want = "" // all that the parent has, and not the list that it has today
+			}
+		}
+		if now := r.knob("ordinary", "cpuset.cpus"); now != want {
+			r.Errorf("afterwards cpuset.cpus is %q, want %q", now, want)
+		}
+		if now := r.knob("named", "cpuset.cpus"); now != online.String() {
+			r.Errorf("afterwards cpuset.cpus of one with a cpuset is %q, want %q", now, online)
+		}
+		for _, who := range []int{pid, named} {
+			if now := r.allowed(who); now != online.String() {
+				r.Errorf("afterwards an ordinary container runs on %s, want %s", now, online)
+			}
+		}
+		r.end("ordinary")
+		r.end("named")
+		r.asBefore("after the last delete")
+	})
+}
+
+// cannotEmpty says why this kernel does not let a cpuset with processes go back to "all that the parent has": Debian's
+// 6.1 and 6.12 do not (ENOSPC), 7.2 does. It asks a cgroup of its own.
+func (r *rig) cannotEmpty() error {
+	r.Helper()
+	dir := cpusetMount() + parent + "/probe"
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		r.Fatal(err)
+	}
+	sleep := exec.Command("/bin/sleep", "600")
+	if err := sleep.Start(); err != nil {
+		r.Fatal(err)
+	}
+	defer func() {
+		_ = sleep.Process.Kill()
+		_ = sleep.Wait()
+		r.eventually(func() error { return os.Remove(dir) })
+	}()
+	for file, value := range map[string]string{"cpuset.cpus": "0-1", "cgroup.procs": fmt.Sprint(sleep.Process.Pid)} {
+		if err := os.WriteFile(dir+"/"+file, []byte(value), 0); err != nil {
+			r.Fatal(err)
+		}
+	}
+	return os.WriteFile(dir+"/cpuset.cpus", []byte("\n"), 0)
+}
+
+func TestAnOrdinaryContainerFromBeforeLeavesGrantedCPUs(t *testing.T) {
+	once(t, func(r *rig) {
+		pid := r.begin("run", "ordinary")
+		r.begin("run", "shielded", class("fifo"))
+		grant := r.grant("shielded")
+		if now := parse(r, r.allowed(pid)); now.Intersection(grant.CPUs.CPUSet).IsEmpty() {
+			return
+		}
+		for _, limit := range grant.Limits {
+			if strings.HasPrefix(limit.What, "tasks of the host") {
+				r.Logf("limit: %s", limit)
+				return
+			}
+		}
+		r.Errorf("it runs on CPU %s, granted is %s, and no limit says so", r.allowed(pid), grant.CPUs)
+	})
+}
+
+func TestAKilledContainerIsReconciled(t *testing.T) {
+	once(t, func(r *rig) {
+		pid := r.begin("run", "a", class("fifo"))
+		kill(fmt.Sprint(pid))
+		<-r.gone["a"]
+		r.must(r.command("reconcile"))
+		if now := r.status(); len(now.Grants) != 0 || !now.Free.Equals(now.Layout.Pool.CPUSet) {
+			r.Errorf("after reconcile status shows %+v", now)
+		}
+		r.must(r.oci("delete", "a"))
+		r.asBefore("after reconcile and delete")
+	})
+}

@@ -1,0 +1,76 @@
+//go:build vmguest
+
+package guest_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/rtshield/rtshield/integration/snapshot"
+)
+
+func TestDeadlineIsRefusedWithTheTrueReason(t *testing.T) {
+	onRuncAndCrun(t, func(r *rig) {
+		_, result := r.try("create", "a", r.bundle("a", class("deadline")))
+		if result.code == 0 {
+			r.Fatal("the kernel took DEADLINE on a part of a root domain")
+		}
+		if r.late() { // crun 1.8.1 keeps a hook's own words from its caller
+			r.contains("the refusal", result.stderr, "error executing hook")
+			r.Log("limit: crun 1.8.1 does not pass on what a hook says")
+		} else {
+			r.contains("the refusal", result.stderr, "deadline 500µs/1ms/1ms", "root domain", "operation not permitted")
+		}
+		r.asBefore("after the refusal")
+		if _, err := os.Stat(r.root + "/a"); err == nil {
+			r.Error("the delegate still knows the container")
+		}
+	})
+}
+
+func TestExplainChangesNothing(t *testing.T) {
+	each(t, func(r *rig) {
+		dir := r.bundle("a", class("fifo"))
+		config := text(r, dir+"/config.json")
+		before := snapshot.Take()
+		out := r.must(r.command("explain", "--bundle", dir, "--json")).out
+		r.contains("explain", out, `"class": "fifo"`, "hooks.createRuntime")
+		if diff := snapshot.Diff(before, snapshot.Take()); len(diff) > 0 {
+			r.Errorf("explain changed %q", diff)
+		}
+		if now := text(r, dir+"/config.json"); now != config {
+			r.Errorf("explain changed config.json to %s", now)
+		}
+		if entries, _ := os.ReadDir(dir); len(entries) != 1 {
+			r.Errorf("explain left files in the bundle: %v", entries)
+		}
+		if _, err := os.Stat(r.ledger); err == nil {
+			r.Error("explain made a ledger")
+		}
+		if poststart := strings.Contains(out, "hooks.poststart"); poststart != r.late() {
+			r.Errorf("explain foresees poststart: %v, want %v", poststart, r.late())
+		}
+	})
+}
+
+// late says whether this delegate runs poststart after the program has started.
+func (r *rig) late() bool { return strings.HasPrefix(r.delegate.name, "crun") }
+
+func TestPoststartIsEnteredWhereItRunsLate(t *testing.T) {
+	each(t, func(r *rig) {
+		dir := r.bundle("a", class("fifo"))
+		_, result := r.try("create", "a", dir)
+		r.must(result)
+		hooks := r.config(dir).Hooks
+		if got := len(hooks.Poststart); got != map[bool]int{true: 1, false: 0}[r.late()] {
+			r.Errorf("%s: %d poststart hooks", r.delegate.name, got)
+		}
+		if len(hooks.CreateRuntime) != 1 || len(hooks.Poststop) != 1 {
+			r.Errorf("%d createRuntime and %d poststop hooks, want one each", len(hooks.CreateRuntime), len(hooks.Poststop))
+		}
+		r.must(r.oci("start", "a"))
+		r.end("a")
+		r.asBefore("after delete")
+	})
+}

@@ -1,0 +1,158 @@
+package vm
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"regexp"
+	"strings"
+)
+
+// Verdict is what became of a feature on a kernel.
+type Verdict string
+
+// The verdicts, worst last.
+const (
+	Held Verdict = "held"
+	// Limit: it works, and something that this kernel or this version cannot take away is named.
+	Limit Verdict = "limit"
+	// NotSupported: the kernel has not got it, and the test knows why.
+	NotSupported Verdict = "not supported"
+	Fail         Verdict = "FAIL"
+)
+
+// Result is one test on one kernel.
+type Result struct {
+	// Test is the Go name without "Test"; Sub the delegate, or "".
+	Test, Sub string
+	Verdict   Verdict
+	// Reasons are the lines that the test gave for it.
+	Reasons []string
+	Seconds float64
+}
+
+// Guests say why in lines of their own, through t.Log and t.Skip. Those with a dollar are commands that they ran.
+var (
+	limitLine = regexp.MustCompile(`^\s*\S+\.go:\d+: limit: (.*)`)
+	logLine   = regexp.MustCompile(`^\s*\S+\.go:\d+: ([^$].*)`)
+)
+
+// event is a line of `go tool test2json`.
+type event struct {
+	Action, Test, Output string
+	Elapsed              float64
+}
+
+const (
+	beginMarker = "=== guest begins\n"
+	endMarker   = "=== guest ends with status "
+)
+
+// Convert cuts the tests' output from between the markers and turns it into results. An output without its end is an
+// error, with the results so far.
+func Convert(output string) ([]Result, error) {
+	_, body, begun := strings.Cut(output, beginMarker)
+	if !begun {
+		return nil, errors.New("the tests did not begin")
+	}
+	body, status, ended := strings.Cut(body, endMarker)
+	cmd := exec.Command("go", "tool", "test2json")
+	cmd.Stdin = strings.NewReader(body)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	events, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("go tool test2json: %w: %s", err, stderr.String())
+	}
+	results := collect(string(events))
+	switch {
+	case !ended:
+		return results, errors.New("the tests did not end")
+	case len(results) == 0:
+		return nil, fmt.Errorf("no test ran: %s", strings.TrimSpace(body))
+	case strings.TrimSpace(status) != "0" && !anyFailed(results):
+		return results, fmt.Errorf("the tests ended with status %s: %s", strings.TrimSpace(status), lastLines(body, 5))
+	}
+	return results, nil
+}
+
+func anyFailed(results []Result) bool {
+	for _, result := range results {
+		if result.Verdict == Fail {
+			return true
+		}
+	}
+	return false
+}
+
+func lastLines(text string, n int) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+func collect(events string) []Result {
+	var results []Result
+	output := map[string][]string{}
+	var order []string
+	ends := map[string]event{}
+	for line := range strings.Lines(events) {
+		var e event
+		if json.Unmarshal([]byte(line), &e) != nil || e.Test == "" {
+			continue
+		}
+		switch e.Action {
+		case "run":
+			order = append(order, e.Test)
+		case "output":
+			output[e.Test] = append(output[e.Test], strings.TrimRight(e.Output, "\n"))
+		case "pass", "fail", "skip":
+			ends[e.Test] = e
+		}
+	}
+	for i, name := range order {
+		if i+1 < len(order) && strings.HasPrefix(order[i+1], name+"/") {
+			if end := ends[name]; end.Action != "fail" || anyBelow(ends, name) {
+				continue // it only holds its subtests, and they say it all
+			}
+		}
+		end, ended := ends[name]
+		if !ended {
+			end = event{Action: "fail"}
+			output[name] = append(output[name], "x.go:0: it did not end")
+		}
+		results = append(results, judge(name, end, output[name]))
+	}
+	return results
+}
+
+func anyBelow(ends map[string]event, name string) bool {
+	for other, end := range ends {
+		if strings.HasPrefix(other, name+"/") && end.Action == "fail" {
+			return true
+		}
+	}
+	return false
+}
+
+func judge(name string, end event, output []string) Result {
+	test, sub, _ := strings.Cut(strings.TrimPrefix(name, "Test"), "/")
+	result := Result{Test: test, Sub: sub, Verdict: Held, Seconds: end.Elapsed}
+	pattern := limitLine
+	switch end.Action {
+	case "fail":
+		result.Verdict, pattern = Fail, logLine
+	case "skip":
+		result.Verdict, pattern = NotSupported, logLine
+	}
+	for _, line := range output {
+		if match := pattern.FindStringSubmatch(line); match != nil {
+			result.Reasons = append(result.Reasons, strings.TrimPrefix(match[1], "limit: "))
+		}
+	}
+	if result.Verdict == Held && len(result.Reasons) > 0 {
+		result.Verdict = Limit
+	}
+	return result
+}

@@ -1,0 +1,124 @@
+package vm
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rtshield/rtshield/integration/testhost"
+)
+
+var (
+	only     = flag.String("vm.only", os.Getenv("RTSHIELD_VM_ONLY"), "boot only the columns with these names, separated by commas")
+	run      = flag.String("vm.run", os.Getenv("RTSHIELD_VM_RUN"), "run only these tests in each VM, as go test -run")
+	parallel = flag.Int("vm.parallel", runtime.NumCPU(), "boot so many VMs at once")
+	limit    = flag.Duration("vm.limit", BootLimit, "the time for each VM, on a machine that has better things to do")
+	output   = flag.String("vm.table", os.Getenv("RTSHIELD_VM_TABLE"), "write the table, as Markdown, to this file")
+)
+
+func TestEveryKernelHoldsTheShield(t *testing.T) {
+	if os.Getenv("RTSHIELD_VM") != "1" {
+		t.Skip("boots real-time kernels in VMs for minutes: run by `make vmtest`")
+	}
+	payload := Payload{
+		Rtshield: testhost.Rtshield(t), Guest: buildGuest(t), Run: *run,
+		Delegates: map[string]string{
+			"/usr/local/bin/runc": testhost.Runc(t), "/usr/sbin/runc": "/usr/sbin/runc", "/usr/bin/crun": "/usr/bin/crun",
+		},
+	}
+	kernels, err := Kernels("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var variants []Variant
+	for _, variant := range Matrix {
+		if *only == "" || slices.Contains(strings.Split(*only, ","), variant.Name) {
+			variants = append(variants, variant)
+		}
+	}
+	columns := make([]Column, len(variants))
+	begun := time.Now()
+	// A VM's work is mostly one process after the other: as many VMs as there are CPUs use them all.
+	free := make(chan struct{}, min(*parallel, len(variants)))
+	var all sync.WaitGroup
+	for i, variant := range variants {
+		free <- struct{}{}
+		all.Go(func() {
+			defer func() { <-free }()
+			columns[i] = boot(t, kernels[variant.Series], variant, payload)
+		})
+	}
+	all.Wait()
+	for _, column := range columns {
+		if column.Err != nil || anyFailed(column.Results) {
+			t.Fail()
+		}
+	}
+	text := Markdown(columns)
+	fmt.Printf("\n%s\n%d VMs in %v\n", text, len(columns), time.Since(begun).Round(time.Second))
+	if *output != "" {
+		if err := os.WriteFile(*output, []byte(text), 0o644); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// boot runs one VM. The logs of one that failed stay, and their place is named.
+func boot(t *testing.T, kernel Kernel, variant Variant, payload Payload) Column {
+	column := Column{Variant: variant}
+	dir, err := os.MkdirTemp("", "rtshield-vm-")
+	if err != nil {
+		column.Err = err
+		return column
+	}
+	initramfs := filepath.Join(dir, "initramfs")
+	if column.Err = WriteInitramfs(initramfs, payload, kernel); column.Err != nil {
+		return column
+	}
+	begun := time.Now()
+	text, err := Boot(t.Context(), kernel, variant, *limit, initramfs, dir)
+	_ = os.Remove(initramfs)
+	column.Results, column.Err = Convert(text)
+	if err != nil {
+		column.Err = err
+	}
+	failed := 0
+	for _, result := range column.Results {
+		if result.Verdict == Fail {
+			failed++
+		}
+	}
+	logs := ""
+	if column.Err != nil || failed > 0 {
+		logs = ", logs in " + dir
+	} else {
+		_ = os.RemoveAll(dir)
+	}
+	fmt.Printf("%-14s %3d tests, %d failed, %v%s\n", variant.Name, len(column.Results), failed, time.Since(begun).Round(time.Second), logs)
+	return column
+}
+
+// buildGuest compiles the guest's tests. They vet as part of it, since `go vet ./...` does not know their build tag.
+func buildGuest(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "guest.test")
+	for _, args := range [][]string{
+		{"vet", "-tags", "vmguest", "./guest"},
+		{"test", "-c", "-tags", "vmguest", "-trimpath", "-ldflags", "-s -w", "-o", file, "./guest"},
+	} {
+		cmd := exec.Command("go", args...)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v\n%s", cmd.Args, err, out)
+		}
+	}
+	return file
+}

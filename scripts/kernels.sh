@@ -1,0 +1,158 @@
+#!/bin/sh
+# Fetches Debian's real-time kernels for the VMs of integration/vm: for each series a vmlinuz, the modules that the VMs
+# load, and the kernel's configuration. Kept in a cache, so that only the first run needs the network. Prints one line a
+# kernel: SERIES DIRECTORY.
+#
+#   scripts/kernels.sh [SERIES...]        default: 6.1 6.12 7.2
+#
+# Packages come from this machine's own Debian mirror, with its keyring, but through an apt configuration of our own:
+# nothing on this machine is installed or changed.
+set -eu
+
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/rtshield/kernels
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+# Multi-queue block devices, whose interrupts the kernel manages, and network cards, whose interrupts can be moved; and
+# overlay, without which runc copies itself for each container.
+modules="virtio_pci virtio_blk virtio_net nvme e1000e overlay"
+
+say() { echo "kernels: $*" >&2; }
+die() { say "$*"; exit 1; }
+
+suites() { # suites SERIES: where Debian has it
+	case $1 in
+	6.1) echo bookworm ;;
+	6.12) echo trixie ;;
+	*) echo forky sid ;;
+	esac
+}
+
+[ $# -gt 0 ] || set -- 6.1 6.12 7.2
+missing=""
+for series; do
+	grep -qsxF "modules: $modules" "$cache/$series/complete" || missing="$missing $series"
+done
+
+# mirror prints the first archive that this machine installs Debian from.
+mirror() {
+	cat /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list /etc/apt/sources.list 2>/dev/null | awk '
+		$1 == "URIs:" { uri = $2 }
+		$1 == "Suites:" && $2 !~ /security/ && $2 ~ /^(bookworm|trixie|forky|sid|stable|testing|unstable)/ && uri { print uri; exit }
+		$1 == "deb" {
+			for (i = 2; $i ~ /^\[/ && $i !~ /\]$/; i++) ; # the options in brackets
+			if ($i ~ /^\[/ || $i ~ /\]$/) i++
+			if ($i !~ /security/ && $(i + 1) ~ /^(bookworm|trixie|forky|sid|stable|testing|unstable)/) { print $i; exit }
+		}'
+}
+
+configure() { # configure SUITE...: an apt of our own in $work
+	uri=$(mirror)
+	[ -n "$uri" ] || die "found no Debian archive in /etc/apt/sources.list or /etc/apt/sources.list.d"
+	mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
+	: >"$work/sources.list"
+	: >"$work/status"
+	for suite; do
+		echo "deb [signed-by=$keyring] $uri $suite main" >>"$work/sources.list"
+	done
+	cat >"$work/apt.conf" <<-CONF
+		Dir::Etc::sourcelist "$work/sources.list";
+		Dir::Etc::sourceparts "/dev/null";
+		Dir::Etc::preferencesparts "/dev/null";
+		Dir::State::lists "$work/lists";
+		Dir::State::status "$work/status";
+		Dir::Cache "$work/cache";
+		Acquire::Languages "none";
+		Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
+		Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled "false";
+		APT::Sandbox::User "root";
+	CONF
+}
+
+quietly() { # the output matters only when it went wrong
+	"$@" >"$work/log" 2>&1 || {
+		cat "$work/log" >&2
+		die "this failed: $*"
+	}
+}
+
+depends() { # depends PACKAGE=VERSION: the names, one a line
+	apt-cache -c "$work/apt.conf" show "$1" |
+		sed -n 's/^Depends: //p' | head -n 1 | tr ',' '\n' | sed 's/^ *//; s/ (= */=/; s/[ )].*//'
+}
+
+unpack() { # unpack PACKAGE TREE
+	(cd "$work" && quietly apt-get -q -c "$work/apt.conf" download "$1")
+	dpkg-deb -x "$work/${1%%=*}"_*.deb "$2"
+	rm -f "$work/${1%%=*}"_*.deb
+}
+
+# module NAME TREE INTO: the module after those that it depends on; INTO/order says in which order to load them. One
+# that is nowhere is built in.
+module() {
+	file=$(find "$2" -name "$(echo "$1" | sed 's/[-_]/[-_]/g').ko*" | head -n 1)
+	if [ -z "$file" ] || grep -qxF "$1.ko" "$3/order"; then
+		return
+	fi
+	case $file in
+	*.xz) xz -dc "$file" >"$3/$1.ko" ;;
+	*.zst) zstd -qdc "$file" >"$3/$1.ko" ;;
+	*) cp "$file" "$3/$1.ko" ;;
+	esac
+	for dependency in $(grep -az '^depends=' "$3/$1.ko" | tr -d '\0' | sed 's/^depends=//' | tr ',' ' '); do
+		module "$dependency" "$2" "$3"
+	done
+	# The recursion has one set of variables: $1 is a parameter and so still ours.
+	grep -qxF "$1.ko" "$3/order" || echo "$1.ko" >>"$3/order"
+}
+
+fetch() { # fetch SERIES
+	version=$(apt-cache -c "$work/apt.conf" madison linux-image-rt-amd64 |
+		awk -F ' *[|] *' -v series="$1." 'index($2, series) == 1 { print $2 }' | sort -V | tail -n 1)
+	[ -n "$version" ] || die "Debian ($(suites "$1")) has no linux-image-rt-amd64 $1 any more"
+	image=$(depends "linux-image-rt-amd64=$version" | grep '^linux-image-' | head -n 1)
+	say "fetching $image"
+	tree=$work/tree-$1
+	made=$work/made-$1
+	mkdir -p "$tree" "$made"
+	unpack "$image" "$tree"
+	# Since 7.2 the image has only dependencies: on the kernel, and on its modules.
+	for package in $(depends "$image" | grep -E '^linux-(binary|modules|base-image)' || true); do
+		unpack "$package" "$tree"
+	done
+	kernel=$(find "$tree" -name 'vmlinuz*' -type f | head -n 1)
+	[ -n "$kernel" ] || die "$image has no vmlinuz, nor has what it depends on"
+	cp "$kernel" "$made/vmlinuz"
+	config=$(find "$tree" \( -name 'config-*' -o -name config \) -type f | head -n 1)
+	[ -z "$config" ] || cp "$config" "$made/config"
+	: >"$made/order"
+	for name in $modules; do
+		module "$name" "$tree" "$made"
+	done
+	printf '%s\nmodules: %s\n' "$image" "$modules" >"$made/complete"
+	rm -rf "$tree" "${cache:?}/$1"
+	mv "$made" "$cache/$1"
+}
+
+if [ -n "$missing" ]; then
+	command -v apt-get >/dev/null 2>&1 || die "no apt-get here: put vmlinuz, modules and order into $cache/SERIES by hand"
+	mkdir -p "$cache"
+	work=$(mktemp -d "$cache/.work.XXXXXX")
+	trap 'rm -rf "$work"' EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM
+	wanted=""
+	for series in $missing; do
+		for suite in $(suites "$series"); do
+			case " $wanted " in *" $suite "*) ;; *) wanted="$wanted $suite" ;; esac
+		done
+	done
+	say "reading what Debian has in$wanted"
+	# shellcheck disable=SC2086 # words, meant to be split
+	configure $wanted
+	quietly apt-get -q -c "$work/apt.conf" update
+	for series in $missing; do
+		fetch "$series"
+	done
+fi
+for series; do
+	echo "$series $cache/$series"
+done
