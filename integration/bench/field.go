@@ -20,6 +20,7 @@ import (
 // field is the set-up: two runtimes, one root file system, a place for state.
 type field struct {
 	dir, rootfs    string
+	memory         string // a directory on a tmpfs
 	runc, rtshield string
 	env            []string
 }
@@ -47,7 +48,14 @@ func newField(dir, bin string) (*field, error) {
 	if err := bundle.RootFS(f.rootfs, busybox, "bin/busybox", "bin/true", "bin/sleep"); err != nil {
 		return nil, err
 	}
-	policy, _, err := bundle.Policy(dir, f.runc)
+	// The ledger belongs on a tmpfs, as /run is; not everywhere is it one.
+	if f.memory, err = os.MkdirTemp("/dev/shm", "rtshield-bench-"); err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(f.memory, 0o755); err != nil {
+		return nil, err
+	}
+	policy, _, err := bundle.Policy(f.memory, f.runc)
 	if err != nil {
 		return nil, err
 	}

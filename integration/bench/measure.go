@@ -22,6 +22,9 @@ type result struct {
 
 func (r result) ratio() float64 { return float64(r.rtshield) / float64(r.runc) }
 
+// rest lets the kernel finish with one container (it frees cgroups an RCU grace period later) before the next is timed.
+const rest = 50 * time.Millisecond
+
 // measure takes turns, A B B A: what changes on the host meanwhile, and what the
 // first of two leaves in the caches for the second, meets both alike.
 func (c benchCase) measure(ctx context.Context, pairs int) (result, error) {
@@ -32,6 +35,7 @@ func (c benchCase) measure(ctx context.Context, pairs int) (result, error) {
 	}{{c.runc, &runc}, {c.rtshield, &rtshield}}
 	for range warmUp + pairs {
 		for _, one := range both {
+			time.Sleep(rest)
 			took, err := one.do(ctx)
 			if ctx.Err() != nil {
 				return result{}, context.Cause(ctx)

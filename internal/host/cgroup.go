@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/moby/sys/mountinfo"
 )
@@ -58,13 +59,28 @@ func controllerPath(text, name string) (path string, v1, found bool) {
 	return path, false, found
 }
 
+// mounts remembers what was found: a process of ours is over before mounts change.
+var mounts sync.Map
+
 func (r Root) cgroupMount(controller string, v1 bool) (*mountinfo.Info, error) {
+	key := fmt.Sprint(r, controller, v1)
+	if known, ok := mounts.Load(key); ok {
+		return known.(*mountinfo.Info), nil
+	}
+	found, err := r.findCgroupMount(controller, v1)
+	if err == nil && found != nil {
+		mounts.Store(key, found)
+	}
+	return found, err
+}
+
+func (r Root) findCgroupMount(controller string, v1 bool) (*mountinfo.Info, error) {
 	file, err := os.Open(r.Path("proc/self/mountinfo"))
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	mounts, err := mountinfo.GetMountsFromReader(file, func(info *mountinfo.Info) (skip, stop bool) {
+	all, err := mountinfo.GetMountsFromReader(file, func(info *mountinfo.Info) (skip, stop bool) {
 		if v1 {
 			wanted := info.FSType == "cgroup" && hasOption(info.VFSOptions, controller)
 			return !wanted, wanted
@@ -72,10 +88,10 @@ func (r Root) cgroupMount(controller string, v1 bool) (*mountinfo.Info, error) {
 		wanted := info.FSType == "cgroup2"
 		return !wanted, wanted
 	})
-	if err != nil || len(mounts) == 0 {
+	if err != nil || len(all) == 0 {
 		return nil, err
 	}
-	return mounts[0], nil
+	return all[0], nil
 }
 
 func hasOption(options, wanted string) bool {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -33,7 +34,9 @@ func (r Root) Read(parts ...string) (string, error) {
 		return "", err
 	}
 	defer unix.Close(fd)
-	buffer := make([]byte, 0, 4096)
+	scratch.Lock()
+	defer scratch.Unlock()
+	buffer := scratch.bytes[:0]
 	for {
 		if len(buffer) == cap(buffer) {
 			buffer = append(buffer, 0)[:len(buffer)]
@@ -69,6 +72,12 @@ func (r Root) Write(value string, parts ...string) error {
 		}
 		return nil
 	}
+}
+
+// scratch is what files are read into: hundreds of buffers would cost more than the reading.
+var scratch struct {
+	sync.Mutex
+	bytes [8192]byte
 }
 
 func open(path string, mode int) (int, error) {

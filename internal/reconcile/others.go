@@ -118,7 +118,7 @@ func holdsExempt(root host.Root, ledger *shield.Ledger, dir string) bool {
 		return false
 	}
 	for _, tid := range tids {
-		if stat, err := task.Read(root, tid); err == nil && isExempt(root, ledger, tid, stat.Comm) {
+		if stat, err := task.Read(root, tid); err == nil && isExempt(root, ledger, tid, stat) {
 			return true
 		}
 	}
@@ -126,9 +126,9 @@ func holdsExempt(root host.Root, ledger *shield.Ledger, dir string) bool {
 }
 
 // isExempt looks at a thread's own name and at its process's.
-func isExempt(root host.Root, ledger *shield.Ledger, tid int, name string) bool {
+func isExempt(root host.Root, ledger *shield.Ledger, tid int, stat task.Stat) bool {
 	if len(ledger.Exempt) == 0 {
 		return false
 	}
-	return task.Matches(ledger.Exempt, name) || task.Matches(ledger.Exempt, task.ProcessName(root, tid))
+	return task.Matches(ledger.Exempt, stat.Comm) || !stat.Kernel && task.Matches(ledger.Exempt, task.ProcessName(root, tid))
 }

@@ -140,7 +140,7 @@ func observeThreads(root host.Root, ledger *shield.Ledger, seen shield.Observati
 				if done != nil {
 					done[tid] = true
 				}
-				observeThread(root, ledger, seen, tid, shield.ThreadState{CPUs: cpus, Allowed: allowed, Loose: loose})
+				observeThread(root, ledger, seen, tid, moved[tid], shield.ThreadState{CPUs: cpus, Allowed: allowed, Loose: loose})
 			}
 		}
 		return nil
@@ -182,7 +182,7 @@ func ownThreads() map[int]bool {
 	return own
 }
 
-func observeThread(root host.Root, ledger *shield.Ledger, seen shield.Observation, tid int, state shield.ThreadState) {
+func observeThread(root host.Root, ledger *shield.Ledger, seen shield.Observation, tid int, moved bool, state shield.ThreadState) {
 	stat, err := task.Read(root, tid)
 	if err != nil {
 		return
@@ -193,7 +193,7 @@ func observeThread(root host.Root, ledger *shield.Ledger, seen shield.Observatio
 		state.Fixed = bound
 	case stat.OfInterrupt():
 		state.Fixed = follows
-	case isExempt(root, ledger, tid, stat.Comm):
+	case !moved && isExempt(root, ledger, tid, stat):
 		state.Fixed = exempt
 	}
 	seen.Threads[shield.Knob{Kind: shield.Thread, Name: strconv.Itoa(tid) + ":" + strconv.FormatUint(stat.Start, 10)}] = state

@@ -12,6 +12,7 @@ import (
 
 	"k8s.io/utils/cpuset"
 
+	"github.com/rtshield/rtshield/internal/host"
 	"github.com/rtshield/rtshield/internal/host/irq"
 )
 
@@ -50,7 +51,7 @@ func (r *rig) affinity(number string) cpuset.CPUSet {
 
 func (r *rig) maskOf(mask string) cpuset.CPUSet {
 	r.Helper()
-	set, err := irq.ParseMask(mask)
+	set, err := host.ParseMask(mask)
 	if err != nil {
 		r.Fatal(err)
 	}
@@ -121,7 +122,7 @@ func TestManagedInterruptsAreNamedAsLimits(t *testing.T) {
 func TestInterruptsStayWhereAClassKeepsThem(t *testing.T) {
 	once(t, func(r *rig) {
 		r.begin("run", "a", class("fifo"), annotate("irq", "keep"))
-		for path, was := range r.before {
+		for path, was := range r.before.Settings {
 			if strings.HasPrefix(path, "/proc/irq/") {
 				if now := text(r, path); now != strings.TrimSpace(was) {
 					r.Errorf("%s is %q, was %q", path, now, was)

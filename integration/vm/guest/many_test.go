@@ -162,18 +162,16 @@ func (r *rig) cannotEmpty() error {
 func TestAnOrdinaryContainerFromBeforeLeavesGrantedCPUs(t *testing.T) {
 	once(t, func(r *rig) {
 		pid := r.begin("run", "ordinary")
+		was := r.allowed(pid)
 		r.begin("run", "shielded", class("fifo"))
 		grant := r.grant("shielded")
-		if now := parse(r, r.allowed(pid)); now.Intersection(grant.CPUs.CPUSet).IsEmpty() {
-			return
+		if now := parse(r, r.allowed(pid)); !now.Intersection(grant.CPUs.Union(grant.Idle.CPUSet)).IsEmpty() {
+			r.Errorf("it runs on CPU %s; granted is %s, idle %s", now, grant.CPUs, grant.Idle)
 		}
-		for _, limit := range grant.Limits {
-			if strings.HasPrefix(limit.What, "tasks of the host") {
-				r.Logf("limit: %s", limit)
-				return
-			}
+		r.end("shielded")
+		if now := r.allowed(pid); now != was {
+			r.Errorf("afterwards it runs on CPU %s, before on %s", now, was)
 		}
-		r.Errorf("it runs on CPU %s, granted is %s, and no limit says so", r.allowed(pid), grant.CPUs)
 	})
 }
 

@@ -28,7 +28,7 @@ type rig struct {
 	delegate          runtime
 	dir, root, ledger string
 	env               []string
-	before            snapshot.Snapshot
+	before            snapshot.Host
 	gone              map[string]chan struct{} // closed once the container's first process has been reaped
 	ids               []string
 }
@@ -51,7 +51,7 @@ func newRig(t testing.TB, delegate runtime) *rig {
 	if err := os.WriteFile(dir+"/config.toml", []byte(policy), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	r.before = snapshot.Take()
+	r.before = snapshot.TakeHost()
 	t.Cleanup(r.tidy)
 	return r
 }
@@ -73,7 +73,7 @@ func (r *rig) tidy() {
 // asBefore fails unless every setting is as when the rig was made, and the ledger is gone.
 func (r *rig) asBefore(when string) {
 	r.Helper()
-	for _, line := range snapshot.Diff(r.before, snapshot.Take()) {
+	for _, line := range r.before.Changed() {
 		r.Errorf("%s: %s", when, line)
 	}
 	if data, err := os.ReadFile(r.ledger); err == nil {

@@ -1,0 +1,124 @@
+//go:build vmguest
+
+package guest_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"k8s.io/utils/cpuset"
+)
+
+// partitions says whether this kernel has remote partitions (Linux 6.7) here (cgroup v2).
+func partitions() bool {
+	_, err := os.Stat(mount + parent + "/cpuset.cpus.exclusive")
+	return unified() && err == nil
+}
+
+func TestTheLevelIsTheStrongestThatTheKernelHas(t *testing.T) {
+	each(t, func(r *rig) {
+		r.begin("run", "a", class("fifo"))
+		grant := r.grant("a")
+		if !partitions() {
+			if grant.Level != "cpuset" {
+				r.Errorf("level %s on a kernel without remote partitions", grant.Level)
+			}
+			r.Logf("limit: level %s: remote partitions take cgroup v2 and Linux 6.7", grant.Level)
+			return
+		}
+		if kind := r.knob("a", "cpuset.cpus.partition"); grant.Level != "partition" || kind != "isolated" {
+			r.Errorf("level %s, cpuset.cpus.partition %q", grant.Level, kind)
+		}
+		if lent := r.knob("a", "cpuset.cpus.exclusive.effective"); lent != grant.CPUs.String() {
+			r.Errorf("exclusive are %q, granted %s", lent, grant.CPUs)
+		}
+	})
+}
+
+func TestSeveralCPUsAreARootPartitionUnlessAskedOtherwise(t *testing.T) {
+	once(t, func(r *rig) {
+		if !partitions() {
+			r.Skip("remote partitions take cgroup v2 and Linux 6.7")
+		}
+		want := "root"
+		if isolated(r) {
+			want = "isolated" // CPUs of isolcpus= cannot be anything else
+		}
+		r.begin("run", "two", class("fifo"), annotate("cpus", "2"))
+		if kind := r.knob("two", "cpuset.cpus.partition"); kind != want {
+			r.Errorf("cpuset.cpus.partition of two CPUs is %q, want %s", kind, want)
+		}
+		r.end("two")
+		r.begin("run", "asked", class("fifo"), annotate("cpus", "2", "partition", "isolated"))
+		if kind := r.knob("asked", "cpuset.cpus.partition"); kind != "isolated" {
+			r.Errorf("cpuset.cpus.partition is %q where isolated was asked for", kind)
+		}
+	})
+}
+
+func TestNoTaskOutsideMayUseGrantedCPUs(t *testing.T) {
+	onRuncAndCrun(t, func(r *rig) {
+		r.begin("run", "a", class("fifo"))
+		grant := r.grant("a")
+		held := grant.CPUs.Union(grant.Idle.CPUSet)
+		limits := ""
+		for _, limit := range grant.Limits {
+			limits += limit.String() + "\n"
+		}
+		kernel := 0
+		for _, thread := range strays(r, held) {
+			if thread.kernel && strings.Contains(limits, strings.SplitN(thread.name, "/", 2)[0]) {
+				kernel++
+				continue
+			}
+			r.Errorf("thread %s (%s) may run on CPU %s; held is %s, limits are\n%s", thread.id, thread.name, thread.cpus, held, limits)
+		}
+		if mask := r.maskOf(text(r, "/sys/devices/virtual/workqueue/cpumask")); !mask.Intersection(held).IsEmpty() {
+			r.Errorf("unbound work may run on CPU %s, held is %s", mask, held)
+		}
+		r.Logf("limit: %s", "kernel threads of the CPUs themselves, each named in status, stay")
+		r.Logf("$ %d kernel threads stay", kernel)
+	})
+}
+
+type thread struct {
+	id, name string
+	cpus     cpuset.CPUSet
+	kernel   bool
+}
+
+// strays are the threads outside of the rig's containers that may run on held.
+func strays(r *rig, held cpuset.CPUSet) []thread {
+	r.Helper()
+	var found []thread
+	dirs, _ := filepath.Glob("/proc/[0-9]*/task/[0-9]*")
+	for _, dir := range dirs {
+		status, err := os.ReadFile(dir + "/status")
+		if err != nil {
+			continue // it has ended
+		}
+		one := thread{id: filepath.Base(dir)}
+		for line := range strings.Lines(string(status)) {
+			key, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+			switch key {
+			case "Name":
+				one.name = strings.TrimSpace(value)
+			case "Cpus_allowed_list":
+				one.cpus = parse(r, strings.TrimSpace(value))
+			case "Kthread": // Linux 6.10
+				one.kernel = strings.TrimSpace(value) == "1"
+			}
+		}
+		if exe, err := os.Readlink(dir + "/exe"); err != nil || exe == "" {
+			one.kernel = true
+		}
+		cgroup, _ := os.ReadFile(dir + "/cgroup")
+		if strings.Contains(string(cgroup), parent+"/") || one.cpus.Intersection(held).IsEmpty() {
+			continue
+		}
+		found = append(found, one)
+	}
+	return found
+}
