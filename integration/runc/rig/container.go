@@ -74,10 +74,15 @@ func (r *Rig) End(id string) {
 // Stop kills a container's first process and waits until it is gone.
 func (r *Rig) Stop(id string) {
 	r.Helper()
+	pid := r.State(id).Pid
 	r.Must(r.OCI("kill", id, "KILL"))
 	r.Eventual(func() error {
 		if status := r.Status(id); status != "stopped" {
 			return fmt.Errorf("container %s is %q after kill", id, status)
+		}
+		// Reaped too: runc 1.1 leaves the cgroup of a zombie behind without a word.
+		if _, err := os.Stat(fmt.Sprintf("/proc/%d", pid)); pid > 0 && err == nil {
+			return fmt.Errorf("container %s: pid %d is still there after kill", id, pid)
 		}
 		return nil
 	})
@@ -86,13 +91,25 @@ func (r *Rig) Stop(id string) {
 // Status is the state that the runtime tells of a container, "" without one.
 func (r *Rig) Status(id string) string {
 	r.Helper()
-	var state struct{ Status string }
+	return r.State(id).Status
+}
+
+// State is what the runtime tells of a container; the zero State without one.
+type State struct {
+	Status string
+	Pid    int
+}
+
+// State asks for it.
+func (r *Rig) State(id string) State {
+	r.Helper()
+	var state State
 	if res := r.OCI("state", id); res.Code == 0 {
 		if err := json.Unmarshal([]byte(res.Stdout), &state); err != nil {
 			r.Fatalf("%v in %s", err, res)
 		}
 	}
-	return state.Status
+	return state
 }
 
 // Gone fails if the delegate still knows any container.
