@@ -3,6 +3,7 @@ package hooks
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -15,6 +16,16 @@ import (
 // group's leader, and execve ends the runtime's other threads.
 func (c call) setPolicy(grant shield.Grant) error {
 	err := sched.Set(c.pid, attr(grant))
+	// DEADLINE is judged by the root domain of the CPU that the thread slept on last, which may be outside of the new
+	// partition (seen on 6.12): waking it brings it in. SIGURG does that, and nothing else: Go's runtime uses it to
+	// interrupt its own threads, and other programs ignore it.
+	for try := 0; grant.Policy == shield.Deadline && grant.Partition == shield.Root && errors.Is(err, unix.EPERM) && try < 10; try++ {
+		if unix.Tgkill(c.pid, c.pid, unix.SIGURG) != nil {
+			break
+		}
+		time.Sleep(2 * time.Millisecond)
+		err = sched.Set(c.pid, attr(grant))
+	}
 	if err == nil {
 		return nil
 	}
@@ -26,6 +37,8 @@ func (c call) whyNot(grant shield.Grant, err error) string {
 	switch {
 	case grant.Policy == shield.Deadline && errors.Is(err, unix.EBUSY):
 		return "the root domain has not that much deadline bandwidth left (kernel.sched_rt_runtime_us bounds it): ask for less"
+	case grant.Policy == shield.Deadline && grant.Partition == shield.Root && errors.Is(err, unix.EPERM):
+		return fmt.Sprintf("SCHED_DEADLINE wants an affinity that spans a whole root domain, and this kernel does not count CPU %s as one, though they are a root partition", grant.CPUs)
 	case grant.Policy == shield.Deadline && errors.Is(err, unix.EPERM):
 		return fmt.Sprintf("SCHED_DEADLINE wants an affinity that spans a whole root domain, and CPU %s is only a part of one: it needs a cpuset partition of type root (cgroup v2), or kernel.sched_rt_runtime_us = -1", grant.CPUs)
 	case grant.Policy.HasPriority() && errors.Is(err, unix.EPERM):

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -28,6 +29,11 @@ func TakeThreads() Threads {
 			continue
 		}
 		list, _, _ = strings.Cut(list, "\n")
+		// The kernel's own to move: bound threads (PF_NO_SETAFFINITY), and those that follow their interrupt.
+		flags, _ := strconv.ParseUint(fields[6], 10, 64)
+		if flags&0x04000000 != 0 || flags&0x00200000 != 0 && strings.Contains(string(stat), "(irq/") {
+			continue
+		}
 		threads[filepath.Base(dir)+" "+fields[19]] = strings.TrimSpace(list)
 	}
 	return threads

@@ -50,12 +50,14 @@ const (
 	endMarker   = "=== guest ends with status "
 )
 
+var errNotBegun = errors.New("the tests did not begin")
+
 // Convert cuts the tests' output from between the markers and turns it into results. An output without its end is an
 // error, with the results so far.
 func Convert(output string) ([]Result, error) {
 	_, body, begun := strings.Cut(output, beginMarker)
 	if !begun {
-		return nil, errors.New("the tests did not begin")
+		return nil, errNotBegun
 	}
 	body, status, ended := strings.Cut(body, endMarker)
 	cmd := exec.Command("go", "tool", "test2json")

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/rtshield/rtshield/internal/host"
+	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
 	"github.com/rtshield/rtshield/internal/host/irq"
 	"github.com/rtshield/rtshield/internal/host/rt"
 	"github.com/rtshield/rtshield/internal/host/task"
@@ -52,6 +54,11 @@ func Run(root host.Root, session *shield.Session) (Report, error) {
 	}
 	forgetGone(session.Ledger, seen)
 	settings := plan(root, session.Ledger, seen)
+	if slices.ContainsFunc(settings, makesPartition) {
+		if err := rememberNarrow(root, session.Ledger, seen.Online); err != nil {
+			return report, err
+		}
+	}
 	record(session.Ledger, settings)
 	if err := session.Save(); err != nil {
 		return report, err
@@ -90,7 +97,10 @@ func apply(root host.Root, session *shield.Session, settings []shield.Setting, r
 				report.Changed = append(report.Changed, Change{setting, was})
 			}
 		}
-		if setting.Now == setting.Baseline { // nothing of ours in it, also where the kernel refused: nothing to restore
+		// Nothing of ours in it, also where the kernel refused: nothing to restore. But what rememberNarrow noted is for
+		// when the last partition goes.
+		noted := setting.Kind == shield.Thread && session.AnyLevel(shield.LevelPartition)
+		if setting.Now == setting.Baseline && !noted {
 			delete(session.Baselines, setting.Knob.String())
 		}
 	}
@@ -177,6 +187,9 @@ func write(root host.Root, setting shield.Setting, deadline time.Time) (now stri
 		return setting.Now, errors.New(setting.Fixed)
 	}
 	err = set(root, setting, deadline)
+	if setting.Kind == shield.Cpuset && setting.Want == "" && errors.Is(err, unix.ENOSPC) {
+		return setting.Want, giveAll(root, setting.Name)
+	}
 	now, readErr := read(root, setting.Knob)
 	for look := 0; err == nil && readErr == nil && now != setting.Want && setting.Kind == shield.IRQ && look < 5; look++ {
 		time.Sleep(settle)
@@ -193,6 +206,16 @@ func write(root host.Root, setting shield.Setting, deadline time.Time) (now stri
 		return now, fmt.Errorf("%s: wrote %s, reads back %s", setting.Knob, setting.Want, now)
 	}
 	return now, nil
+}
+
+// giveAll stands for an empty cpuset.cpus: kernels before 7.x do not let a cgroup with processes go back to it (ENOSPC),
+// so it says what it means, all that the parent has.
+func giveAll(root host.Root, dir string) error {
+	cpus, err := hostcpuset.Effective(root, filepath.Dir(dir))
+	if err != nil {
+		return err
+	}
+	return hostcpuset.SetCPUs(root, dir, cpus)
 }
 
 // patience bounds all waiting of one reconcile for budgets.

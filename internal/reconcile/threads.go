@@ -86,8 +86,7 @@ func firstStart(ledger *shield.Ledger) uint64 {
 // Once some were moved, it looks at those in all other cgroups too, which may be their children. Most are looked at with
 // one system call; only those that may have to change are read further, and noted in done, if that is not nil.
 func observeThreads(root host.Root, ledger *shield.Ledger, seen shield.Observation, done map[int]bool) error {
-	atCpuset := ledger.AnyLevel(shield.LevelCpuset)
-	if !atCpuset && ledger.Since == 0 {
+	if len(ledger.Grants) == 0 && ledger.Since == 0 && !recorded(ledger, shield.Thread) {
 		return nil
 	}
 	place, found, err := root.Controller(os.Getpid(), "cpuset")
@@ -145,6 +144,43 @@ func observeThreads(root host.Root, ledger *shield.Ledger, seen shield.Observati
 		}
 		return nil
 	})
+}
+
+func makesPartition(setting shield.Setting) bool {
+	return setting.Kind == shield.Partition && setting.Want != shield.Member && setting.Differs()
+}
+
+// rememberNarrow notes the affinity of all threads in the root that have less than every CPU. Before Linux 7, making or
+// removing a partition gives kernel threads such as kswapd all CPUs again, for good (seen on 6.12).
+func rememberNarrow(root host.Root, ledger *shield.Ledger, online cpuset.CPUSet) error {
+	place, found, err := root.Controller(os.Getpid(), "cpuset")
+	if err != nil || !found {
+		return err
+	}
+	tids, err := task.In(root, place.Mount)
+	if err != nil {
+		return err
+	}
+	own := ownThreads()
+	for _, tid := range tids {
+		mask, err := task.AffinityMask(tid)
+		if err != nil || own[tid] {
+			continue
+		}
+		cpus := task.SetOf(mask)
+		stat, err := task.Read(root, tid)
+		if online.IsSubsetOf(cpus) || err != nil || !stat.Kernel || stat.Bound || stat.OfInterrupt() {
+			continue
+		}
+		name := shield.Knob{Kind: shield.Thread, Name: strconv.Itoa(tid) + ":" + strconv.FormatUint(stat.Start, 10)}.String()
+		if _, known := ledger.Baselines[name]; !known {
+			if ledger.Baselines == nil {
+				ledger.Baselines = map[string]string{}
+			}
+			ledger.Baselines[name] = cpus.String()
+		}
+	}
+	return nil
 }
 
 // givenMasks are the affinities that threads were given, and that their children may have since.

@@ -38,8 +38,11 @@ func Decide(classes map[string]Class, layout Layout, host Host, ledger *Ledger, 
 		Policy: terms.Policy, Priority: terms.Priority, Nice: terms.Nice, Deadline: terms.Deadline, IRQ: terms.IRQ,
 		Level: LevelCpuset,
 	}
+	// CPUs of isolcpus= have no other tasks already, and the kernel takes them into few partitions ("partition config
+	// conflicts with housekeeping setup", seen on 6.12): only who asks for one by name gets it tried.
+	booted := !grant.Held().Intersection(host.Topology.Isolated).IsEmpty() && terms.Partition == "auto"
 	switch {
-	case host.Partitions && terms.Partition != "none":
+	case host.Partitions && terms.Partition != "none" && !booted:
 		grant.Level = LevelPartition
 		grant.Partition = partitionType(terms, cpus, host.Topology)
 	case terms.Partition == Isolated || terms.Partition == Root:

@@ -36,8 +36,8 @@ func Limits(root host.Root, ledger *shield.Ledger, plan []shield.Setting, grant 
 				threads[setting.Fixed] = append(threads[setting.Fixed], setting.Label)
 			}
 		case shield.IRQ:
-			if grant.IRQ != "away" {
-				continue
+			if grant.IRQ != "away" || !hasHandler(root, setting.Name) {
+				continue // without a handler it never arrives
 			}
 			if setting.Differs() && reaches {
 				limits = append(limits, IRQLimit(root, setting))
@@ -125,9 +125,16 @@ func IRQLimit(root host.Root, setting shield.Setting) shield.Limit {
 	case "":
 		limit.Why, limit.Help = "somebody changed it", "rtshield reconcile"
 	case irq.ErrManaged.Error():
-		limit.Help = "boot with isolcpus=managed_irq," + unwanted
+		if n, err := strconv.Atoi(setting.Name); err == nil && n > 0 { // 0 is the timer on x86
+			limit.Help = "boot with isolcpus=managed_irq," + unwanted + " if it is a device's queue"
+		}
 	}
 	return limit
+}
+
+func hasHandler(root host.Root, number string) bool {
+	n, err := strconv.Atoi(number)
+	return err == nil && irq.Name(root, n) != ""
 }
 
 func irqName(root host.Root, number string) string {

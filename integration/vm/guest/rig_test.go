@@ -74,7 +74,9 @@ func (r *rig) tidy() {
 func (r *rig) asBefore(when string) {
 	r.Helper()
 	for _, line := range r.before.Changed() {
-		r.Errorf("%s: %s", when, line)
+		if !ofItself(line) {
+			r.Errorf("%s: %s", when, line)
+		}
 	}
 	if data, err := os.ReadFile(r.ledger); err == nil {
 		r.Errorf("%s: there still is a ledger: %s", when, strings.Join(strings.Fields(string(data)), " "))
