@@ -54,8 +54,9 @@ func Run(root host.Root, session *shield.Session) (Report, error) {
 	}
 	forgetGone(session.Ledger, seen)
 	settings := plan(root, session.Ledger, seen)
-	if slices.ContainsFunc(settings, makesPartition) {
-		if err := rememberNarrow(root, session.Ledger, seen.Online); err != nil {
+	// Only before the first partition: the kernel itself takes the CPUs of one from all threads.
+	if slices.ContainsFunc(settings, makesPartition) && !recorded(session.Ledger, shield.Partition) {
+		if err := rememberKernel(root, session.Ledger); err != nil {
 			return report, err
 		}
 	}
@@ -97,7 +98,7 @@ func apply(root host.Root, session *shield.Session, settings []shield.Setting, r
 				report.Changed = append(report.Changed, Change{setting, was})
 			}
 		}
-		// Nothing of ours in it, also where the kernel refused: nothing to restore. But what rememberNarrow noted is for
+		// Nothing of ours in it, also where the kernel refused: nothing to restore. But what rememberKernel noted is for
 		// when the last partition goes.
 		noted := setting.Kind == shield.Thread && session.AnyLevel(shield.LevelPartition)
 		if setting.Now == setting.Baseline && !noted {

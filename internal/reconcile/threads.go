@@ -150,9 +150,9 @@ func makesPartition(setting shield.Setting) bool {
 	return setting.Kind == shield.Partition && setting.Want != shield.Member && setting.Differs()
 }
 
-// rememberNarrow notes the affinity of all threads in the root that have less than every CPU. Before Linux 7, making or
-// removing a partition gives kernel threads such as kswapd all CPUs again, for good (seen on 6.12).
-func rememberNarrow(root host.Root, ledger *shield.Ledger, online cpuset.CPUSet) error {
+// rememberKernel notes the affinity of the kernel's threads. Making and removing a partition changes some for good: 6.12
+// gives kswapd and others all CPUs, 7.2 leaves kdamond and others without those of the partition.
+func rememberKernel(root host.Root, ledger *shield.Ledger) error {
 	place, found, err := root.Controller(os.Getpid(), "cpuset")
 	if err != nil || !found {
 		return err
@@ -161,16 +161,14 @@ func rememberNarrow(root host.Root, ledger *shield.Ledger, online cpuset.CPUSet)
 	if err != nil {
 		return err
 	}
-	own := ownThreads()
 	for _, tid := range tids {
-		mask, err := task.AffinityMask(tid)
-		if err != nil || own[tid] {
+		stat, err := task.Read(root, tid)
+		if err != nil || !stat.Kernel || stat.Bound || stat.OfInterrupt() {
 			continue
 		}
-		cpus := task.SetOf(mask)
-		stat, err := task.Read(root, tid)
-		if online.IsSubsetOf(cpus) || err != nil || !stat.Kernel || stat.Bound || stat.OfInterrupt() {
-			continue
+		cpus, err := task.Affinity(tid)
+		if err != nil {
+			continue // it has ended
 		}
 		name := shield.Knob{Kind: shield.Thread, Name: strconv.Itoa(tid) + ":" + strconv.FormatUint(stat.Start, 10)}.String()
 		if _, known := ledger.Baselines[name]; !known {

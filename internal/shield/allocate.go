@@ -38,16 +38,20 @@ func Decide(classes map[string]Class, layout Layout, host Host, ledger *Ledger, 
 		Policy: terms.Policy, Priority: terms.Priority, Nice: terms.Nice, Deadline: terms.Deadline, IRQ: terms.IRQ,
 		Level: LevelCpuset,
 	}
-	// CPUs of isolcpus= have no other tasks already, and the kernel takes them into few partitions ("partition config
-	// conflicts with housekeeping setup", seen on 6.12): only who asks for one by name gets it tried.
-	booted := !grant.Held().Intersection(host.Topology.Isolated).IsEmpty() && terms.Partition == "auto"
+	// CPUs of isolcpus= have no other tasks already, and the kernel takes them into few partitions: 6.12 finds a conflict
+	// with housekeeping, and gives them to everybody on the way.
+	booted := grant.Held().Intersection(host.Topology.Isolated)
+	byName := terms.Partition == Isolated || terms.Partition == Root
 	switch {
-	case host.Partitions && terms.Partition != "none" && !booted:
-		grant.Level = LevelPartition
-		grant.Partition = partitionType(terms, cpus, host.Topology)
-	case terms.Partition == Isolated || terms.Partition == Root:
+	case byName && !host.Partitions:
 		return Grant{}, fmt.Errorf("container %s asks for a partition of type %s; this host cannot make one (it takes cgroup v2 and Linux 6.7): leave rtshield.io/partition at auto",
 			request.Name, terms.Partition)
+	case byName && !booted.IsEmpty():
+		return Grant{}, fmt.Errorf("container %s asks for a partition of type %s; CPU %s is isolated at boot (isolcpus=, nohz_full=) and cannot be in one: leave rtshield.io/partition at auto",
+			request.Name, terms.Partition, booted)
+	case host.Partitions && terms.Partition != "none" && booted.IsEmpty():
+		grant.Level = LevelPartition
+		grant.Partition = partitionType(terms, cpus)
 	}
 	if terms.Policy.HasPriority() {
 		grant.Budget = budgetShare(host.Budget, request.Budget, cpus.Size(), layout.Pool.Size())

@@ -68,14 +68,11 @@ func planPartitions(ledger *Ledger, seen Observation) []Setting {
 }
 
 // partitionType chooses for a grant. Several CPUs are a root partition, which the kernel balances load in and which
-// DEADLINE needs; a single one is isolated, which leaves it out of all balancing, as isolcpus= does. CPUs that
-// isolcpus= names can only be isolated.
-func partitionType(terms Terms, cpus cpuset.CPUSet, topo Topology) string {
+// DEADLINE needs; a single one is isolated, which leaves it out of all balancing, as isolcpus= does.
+func partitionType(terms Terms, cpus cpuset.CPUSet) string {
 	switch {
 	case terms.Partition == Root || terms.Partition == Isolated:
 		return terms.Partition
-	case !cpus.Intersection(topo.Isolated).IsEmpty():
-		return Isolated
 	case terms.Policy == Deadline || cpus.Size() > 1:
 		return Root
 	}

@@ -18,15 +18,26 @@ func partitions() bool {
 	return unified() && err == nil
 }
 
+// noPartition says why no partition is made here, "" where one is.
+func noPartition(t testing.TB) string {
+	switch {
+	case !partitions():
+		return "remote partitions take cgroup v2 and Linux 6.7"
+	case isolated(t):
+		return "CPUs of isolcpus= are in no partition"
+	}
+	return ""
+}
+
 func TestTheLevelIsTheStrongestThatTheKernelHas(t *testing.T) {
 	each(t, func(r *rig) {
 		r.begin("run", "a", class("fifo"))
 		grant := r.grant("a")
-		if !partitions() {
+		if why := noPartition(r); why != "" {
 			if grant.Level != "cpuset" {
-				r.Errorf("level %s on a kernel without remote partitions", grant.Level)
+				r.Errorf("level %s, though %s", grant.Level, why)
 			}
-			r.Logf("limit: level %s: remote partitions take cgroup v2 and Linux 6.7", grant.Level)
+			r.Logf("limit: level %s: %s", grant.Level, why)
 			return
 		}
 		if kind := r.knob("a", "cpuset.cpus.partition"); grant.Level != "partition" || kind != "isolated" {
@@ -40,16 +51,12 @@ func TestTheLevelIsTheStrongestThatTheKernelHas(t *testing.T) {
 
 func TestSeveralCPUsAreARootPartitionUnlessAskedOtherwise(t *testing.T) {
 	once(t, func(r *rig) {
-		if !partitions() {
-			r.Skip("remote partitions take cgroup v2 and Linux 6.7")
-		}
-		want := "root"
-		if isolated(r) {
-			want = "isolated" // CPUs of isolcpus= cannot be anything else
+		if why := noPartition(r); why != "" {
+			r.Skip(why)
 		}
 		r.begin("run", "two", class("fifo"), annotate("cpus", "2"))
-		if kind := r.knob("two", "cpuset.cpus.partition"); kind != want {
-			r.Errorf("cpuset.cpus.partition of two CPUs is %q, want %s", kind, want)
+		if kind := r.knob("two", "cpuset.cpus.partition"); kind != "root" {
+			r.Errorf("cpuset.cpus.partition of two CPUs is %q, want root", kind)
 		}
 		r.end("two")
 		r.begin("run", "asked", class("fifo"), annotate("cpus", "2", "partition", "isolated"))
