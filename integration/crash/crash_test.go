@@ -35,7 +35,11 @@ func TestAKillAtAnyStepLeavesAHostThatTheNextOneBringsBack(t *testing.T) {
 				t.Run(fmt.Sprintf("%03d before %s no %d", i+1, k.kind, k.nth), func(t *testing.T) {
 					report := c.in(t).step(stage, k)
 					if !report.Killed {
-						t.Skip("this run had fewer of them")
+						// How many threads are moved differs from run to run: this one ran through. What it made goes, too.
+						t.Logf("this run had fewer of them")
+						c.in(t).OCI("delete", "--force", id)
+						c.in(t).Settled("after a run without a kill")
+						return
 					}
 					visited++
 					kinds[k.kind] = true

@@ -19,7 +19,8 @@ func (r *Rig) Bundle(id string, edits ...Edit) string {
 	dir := filepath.Join(r.Dir, "bundle-"+id)
 	err := bundle.New(dir, r.rootfs, r.Runc, func(spec *specs.Spec) {
 		spec.Hostname = "test"
-		spec.Process.Args = []string{"/bin/sleep", "60"}
+		// Its name is busybox: a machine that happens to run a sleep has that exempt.
+		spec.Process.Args = []string{"/bin/busybox", "sleep", "60"}
 		spec.Linux.CgroupsPath = CgroupParent + "/" + id
 		for _, edit := range edits {
 			edit(spec)
