@@ -50,7 +50,10 @@ func run(ctx context.Context, bin string, pairs int) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(f.memory)) }()
+	defer func() {
+		bundle.Forget(f.memory)
+		err = errors.Join(err, os.RemoveAll(f.memory))
+	}()
 	before := snapshot.Take()
 	cases, stop, err := f.cases(ctx)
 	if err != nil {

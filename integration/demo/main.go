@@ -65,6 +65,7 @@ func demo(ctx context.Context, o options) (err error) {
 			fmt.Fprintln(os.Stderr, "demo: kept", dir)
 			return
 		}
+		bundle.Forget(dir)
 		err = errors.Join(err, os.RemoveAll(dir))
 	}()
 	s, err := newStage(dir, o)

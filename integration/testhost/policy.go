@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/rtshield/rtshield/integration/machine"
+	"github.com/rtshield/rtshield/runtime/delegate"
 )
 
 // Options of a policy file. The zero value of each leaves it to the default given here.
@@ -47,6 +48,7 @@ func Policy(t testing.TB, options Options) PolicyFile {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = os.Remove(delegate.StatePointer(policy.Path)) })
 	return policy
 }
 

@@ -24,7 +24,6 @@ func newArchive(w io.Writer) *archive {
 const (
 	modeDir  = 0o040000
 	modeFile = 0o100000
-	modeLink = 0o120000
 )
 
 // dir makes a directory with all above it.
@@ -41,11 +40,6 @@ func (a *archive) dir(name string) {
 func (a *archive) file(name string, mode int, data []byte) {
 	a.dir(path.Dir(name))
 	a.entry(name, modeFile|mode, data)
-}
-
-func (a *archive) link(name, target string) {
-	a.dir(path.Dir(name))
-	a.entry(name, modeLink|0o777, []byte(target))
 }
 
 // copy puts a file of the host under a name of the guest.

@@ -15,6 +15,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/rtshield/rtshield/integration/machine"
+	"github.com/rtshield/rtshield/runtime/delegate"
 )
 
 // BinDir is where the Makefile puts programs: beside the one that runs.
@@ -111,3 +112,7 @@ func Policy(dir, delegate string) (file, ledger string, err error) {
 	text := fmt.Sprintf("[runtime]\ndelegates = [%q]\nstate = %q\n[layout]\nexempt = [%s]\n", delegate, state, strings.Join(exempt, ", "))
 	return file, filepath.Join(state, "ledger.json"), os.WriteFile(file, []byte(text), 0o644)
 }
+
+// Forget removes the link by which rtshield finds the delegate that a policy file of Policy names: with the file in dir
+// gone, nobody needs it.
+func Forget(dir string) { _ = os.Remove(delegate.StatePointer(filepath.Join(dir, "config.toml"))) }
