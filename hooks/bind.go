@@ -111,10 +111,7 @@ func (c call) bindOrdinary(session *shield.Session, ordinary *shield.Ordinary) e
 		}
 	}
 	if !wanted.Equals(now) {
-		if session.Baselines == nil {
-			session.Baselines = map[string]string{}
-		}
-		session.Baselines[shield.Knob{Kind: shield.Cpuset, Name: dir}.String()] = wanted.String()
+		session.Note(shield.Knob{Kind: shield.Cpuset, Name: dir}, wanted.String())
 	}
 	_, err = reconcile.Run(c.host, session)
 	return err

@@ -89,8 +89,7 @@ func (m *matter) foresee(ledger *shield.Ledger, grant *shield.Grant) ([]spec.Cha
 	}
 	var changes []spec.Change
 	for _, setting := range settings {
-		switch {
-		case setting.Fixed == "" && setting.Differs():
+		if setting.Fixed == "" && setting.Differs() {
 			changes = append(changes, spec.Change{Path: reconcile.KnobPath(setting.Knob), From: setting.Now, To: setting.Want})
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -49,8 +48,7 @@ func administrate(argv []string) int {
 		ExitErrHandler: func(*cli.Context, error) {}, // run prints it
 	}
 	if err := app.Run(argv); err != nil {
-		fmt.Fprintln(os.Stderr, "rtshield: "+strings.ReplaceAll(err.Error(), "\n", "; "))
-		return 1
+		return complain(err)
 	}
 	return 0
 }

@@ -21,8 +21,7 @@ func main() { os.Exit(run(os.Args)) }
 func run(args []string) int {
 	if len(args) > 1 && args[1] == "hook" {
 		if err := hooks.Run(args[2:], os.Stdin); err != nil {
-			fmt.Fprintln(os.Stderr, "rtshield: "+strings.ReplaceAll(err.Error(), "\n", "; "))
-			return 1
+			return complain(err)
 		}
 		return 0
 	}
@@ -32,6 +31,12 @@ func run(args []string) int {
 	// Without the word "version": Docker shows the last line that has it as the runtime's (moby, parseRuntimeVersion),
 	// and that should stay runc's.
 	return runtime.Main(args, "rtshield "+version)
+}
+
+// complain puts an error on one line of stderr and gives the exit status.
+func complain(err error) int {
+	fmt.Fprintln(os.Stderr, "rtshield: "+strings.ReplaceAll(err.Error(), "\n", "; "))
+	return 1
 }
 
 // isAdministrator: one of our own commands, or a call for help. Nothing that an engine says is among them, and no

@@ -18,8 +18,6 @@ import (
 	"github.com/rtshield/rtshield/internal/shield"
 )
 
-const errNoDevice = unix.ENODEV
-
 // Report says what one reconcile did.
 type Report struct {
 	// Dropped are the containers whose owner had died without a release.
@@ -55,7 +53,7 @@ func Run(root host.Root, session *shield.Session) (Report, error) {
 	forgetGone(session.Ledger, seen)
 	settings := plan(root, session.Ledger, seen)
 	// Only before the first partition: the kernel itself takes the CPUs of one from all threads.
-	if slices.ContainsFunc(settings, makesPartition) && !recorded(session.Ledger, shield.Partition) {
+	if slices.ContainsFunc(settings, makesPartition) && len(session.Noted(shield.Partition)) == 0 {
 		if err := rememberKernel(root, session.Ledger); err != nil {
 			return report, err
 		}
@@ -147,19 +145,15 @@ func forgetGone(ledger *shield.Ledger, seen shield.Observation) {
 // record notes the baselines of what will be written for the first time, and says whether there were any.
 func record(ledger *shield.Ledger, settings []shield.Setting) (any bool) {
 	for _, setting := range settings {
-		name := setting.Knob.String()
 		// A baseline that differs from now is one that the thread or cpuset got from its parent.
 		ours := setting.Differs() || setting.Baseline != setting.Now
-		if _, known := ledger.Baselines[name]; known || !ours || setting.Fixed != "" {
+		if _, known := ledger.Baselines[setting.Knob.String()]; known || !ours || setting.Fixed != "" {
 			continue
 		}
 		if setting.Kind == shield.Thread {
 			remember(ledger, setting)
 		}
-		if ledger.Baselines == nil {
-			ledger.Baselines = map[string]string{}
-		}
-		ledger.Baselines[name] = setting.Baseline
+		ledger.Note(setting.Knob, setting.Baseline)
 		any = true
 	}
 	return any

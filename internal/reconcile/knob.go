@@ -38,6 +38,10 @@ func KnobPath(knob shield.Knob) string {
 	return knob.Name
 }
 
+func threadKnob(tid int, stat task.Stat) shield.Knob {
+	return shield.Knob{Kind: shield.Thread, Name: strconv.Itoa(tid) + ":" + strconv.FormatUint(stat.Start, 10)}
+}
+
 func threadID(knob shield.Knob) string {
 	tid, _, _ := strings.Cut(knob.Name, ":")
 	return tid

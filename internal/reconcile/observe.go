@@ -136,10 +136,8 @@ func observeBudgets(root host.Root, ledger *shield.Ledger, seen shield.Observati
 			dirs[dir] = true
 		}
 	}
-	for name := range ledger.Baselines {
-		if knob, err := shield.ParseKnob(name); err == nil && knob.Kind == shield.RTBudget {
-			dirs[knob.Name] = true
-		}
+	for _, knob := range ledger.Noted(shield.RTBudget) {
+		dirs[knob.Name] = true
 	}
 	for dir := range dirs {
 		runtime, period, err := rt.Budget(root, dir)
@@ -173,10 +171,8 @@ func observePartitions(root host.Root, ledger *shield.Ledger, seen shield.Observ
 			dirs[grant.Cgroups.Idle] = true
 		}
 	}
-	for name := range ledger.Baselines {
-		if knob, err := shield.ParseKnob(name); err == nil && (knob.Kind == shield.Exclusive || knob.Kind == shield.Partition) {
-			dirs[knob.Name] = true
-		}
+	for _, knob := range ledger.Noted(shield.Exclusive, shield.Partition) {
+		dirs[knob.Name] = true
 	}
 	for dir := range dirs {
 		exclusive, err := hostcpuset.Exclusive(root, dir)
@@ -212,5 +208,5 @@ func observeNoise(root host.Root, seen shield.Observation) {
 // gone: the file or its cgroup does not exist any more. Reading in a directory that is just being removed gives
 // ENODEV.
 func gone(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNoDevice) || errors.Is(err, unix.ESRCH)
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ESRCH)
 }

@@ -28,10 +28,8 @@ func observeCpusets(root host.Root, ledger *shield.Ledger, seen shield.Observati
 			dirs[ordinary.Cpuset] = true
 		}
 	}
-	for name := range ledger.Baselines {
-		if knob, err := shield.ParseKnob(name); err == nil && knob.Kind == shield.Cpuset {
-			dirs[knob.Name] = true
-		}
+	for _, knob := range ledger.Noted(shield.Cpuset) {
+		dirs[knob.Name] = true
 	}
 	if err := otherCpusets(root, ledger, dirs); err != nil {
 		return err
@@ -53,21 +51,14 @@ func observeCpusets(root host.Root, ledger *shield.Ledger, seen shield.Observati
 // outermost: those below have no more than they.
 func otherCpusets(root host.Root, ledger *shield.Ledger, dirs map[string]bool) error {
 	// Also without a grant, while there is something to put back: directories made since below shrunk ones.
-	if !ledger.AnyLevel(shield.LevelCpuset) && !recorded(ledger, shield.Cpuset) {
+	if !ledger.AnyLevel(shield.LevelCpuset) && len(ledger.Noted(shield.Cpuset)) == 0 {
 		return nil
 	}
 	place, found, err := root.Controller(os.Getpid(), "cpuset")
 	if err != nil || !found {
 		return err
 	}
-	return filepath.WalkDir(root.Path(place.Mount), func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || !entry.IsDir() {
-			if gone(err) || err == nil {
-				return nil
-			}
-			return err
-		}
-		dir := "/" + strings.TrimPrefix(strings.TrimPrefix(name, string(root)), "/")
+	return walkCgroups(root, place.Mount, func(dir string) error {
 		switch {
 		case dir == place.Mount || aboveGrant(ledger, dir):
 			return nil
@@ -82,13 +73,18 @@ func otherCpusets(root host.Root, ledger *shield.Ledger, dirs map[string]bool) e
 	})
 }
 
-func recorded(ledger *shield.Ledger, kind shield.Kind) bool {
-	for name := range ledger.Baselines {
-		if strings.HasPrefix(name, string(kind)+":") {
-			return true
+// walkCgroups visits the directories of a hierarchy, outermost first, with their paths as on the host. One that goes away
+// meanwhile is passed over. visit may return filepath.SkipDir.
+func walkCgroups(root host.Root, mount string, visit func(dir string) error) error {
+	return filepath.WalkDir(root.Path(mount), func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.IsDir() {
+			if gone(err) || err == nil {
+				return nil
+			}
+			return err
 		}
-	}
-	return false
+		return visit("/" + strings.TrimPrefix(strings.TrimPrefix(name, string(root)), "/"))
+	})
 }
 
 func isGrant(ledger *shield.Ledger, dir string) bool {

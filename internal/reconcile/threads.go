@@ -2,12 +2,10 @@ package reconcile
 
 import (
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 	"k8s.io/utils/cpuset"
@@ -42,7 +40,7 @@ func moveThreads(root host.Root, session *shield.Session, online cpuset.CPUSet, 
 			break
 		}
 	}
-	if len(session.Grants) == 0 && !recorded(session.Ledger, shield.Thread) {
+	if len(session.Grants) == 0 && len(session.Noted(shield.Thread)) == 0 {
 		session.Since, session.Given = 0, nil
 	}
 	return nil
@@ -50,10 +48,9 @@ func moveThreads(root host.Root, session *shield.Session, online cpuset.CPUSet, 
 
 // forgetThreads drops the baselines of threads that have ended.
 func forgetThreads(ledger *shield.Ledger, seen shield.Observation) {
-	for name := range ledger.Baselines {
-		knob, err := shield.ParseKnob(name)
-		if _, exists := seen.Threads[knob]; err == nil && knob.Kind == shield.Thread && !exists {
-			delete(ledger.Baselines, name)
+	for _, knob := range ledger.Noted(shield.Thread) {
+		if _, exists := seen.Threads[knob]; !exists {
+			delete(ledger.Baselines, knob.String())
 		}
 	}
 }
@@ -86,7 +83,7 @@ func firstStart(ledger *shield.Ledger) uint64 {
 // Once some were moved, it looks at those in all other cgroups too, which may be their children. Most are looked at with
 // one system call; only those that may have to change are read further, and noted in done, if that is not nil.
 func observeThreads(root host.Root, ledger *shield.Ledger, seen shield.Observation, done map[int]bool) error {
-	if len(ledger.Grants) == 0 && ledger.Since == 0 && !recorded(ledger, shield.Thread) {
+	if len(ledger.Grants) == 0 && ledger.Since == 0 && len(ledger.Noted(shield.Thread)) == 0 {
 		return nil
 	}
 	place, found, err := root.Controller(os.Getpid(), "cpuset")
@@ -97,14 +94,7 @@ func observeThreads(root host.Root, ledger *shield.Ledger, seen shield.Observati
 	held := task.MaskOf(ledger.Held())
 	given := givenMasks(ledger)
 	moved := movedThreads(ledger)
-	return filepath.WalkDir(root.Path(place.Mount), func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || !entry.IsDir() {
-			if gone(err) || err == nil {
-				return nil
-			}
-			return err
-		}
-		dir := "/" + strings.TrimPrefix(strings.TrimPrefix(name, string(root)), "/")
+	return walkCgroups(root, place.Mount, func(dir string) error {
 		loose := dir == place.Mount || aboveGrant(ledger, dir)
 		if isGrant(ledger, dir) || !loose && ledger.Since == 0 {
 			return filepath.SkipDir
@@ -170,12 +160,9 @@ func rememberKernel(root host.Root, ledger *shield.Ledger) error {
 		if err != nil {
 			continue // it has ended
 		}
-		name := shield.Knob{Kind: shield.Thread, Name: strconv.Itoa(tid) + ":" + strconv.FormatUint(stat.Start, 10)}.String()
-		if _, known := ledger.Baselines[name]; !known {
-			if ledger.Baselines == nil {
-				ledger.Baselines = map[string]string{}
-			}
-			ledger.Baselines[name] = cpus.String()
+		knob := threadKnob(tid, stat)
+		if _, known := ledger.Baselines[knob.String()]; !known {
+			ledger.Note(knob, cpus.String())
 		}
 	}
 	return nil
@@ -195,11 +182,9 @@ func givenMasks(ledger *shield.Ledger) []task.Mask {
 // movedThreads are those with a baseline, by id.
 func movedThreads(ledger *shield.Ledger) map[int]bool {
 	moved := map[int]bool{}
-	for name := range ledger.Baselines {
-		if knob, err := shield.ParseKnob(name); err == nil && knob.Kind == shield.Thread {
-			if tid, err := strconv.Atoi(threadID(knob)); err == nil {
-				moved[tid] = true
-			}
+	for _, knob := range ledger.Noted(shield.Thread) {
+		if tid, err := strconv.Atoi(threadID(knob)); err == nil {
+			moved[tid] = true
 		}
 	}
 	return moved
@@ -230,5 +215,5 @@ func observeThread(root host.Root, ledger *shield.Ledger, seen shield.Observatio
 	case !moved && isExempt(root, ledger, tid, stat):
 		state.Fixed = exempt
 	}
-	seen.Threads[shield.Knob{Kind: shield.Thread, Name: strconv.Itoa(tid) + ":" + strconv.FormatUint(stat.Start, 10)}] = state
+	seen.Threads[threadKnob(tid, stat)] = state
 }

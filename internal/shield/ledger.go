@@ -1,6 +1,7 @@
 package shield
 
 import (
+	"slices"
 	"sort"
 
 	"k8s.io/utils/cpuset"
@@ -103,6 +104,25 @@ func less(a, b Key) bool {
 
 // Held gives all CPUs that any grant holds, idle siblings included.
 func (l *Ledger) Held() cpuset.CPUSet { return heldBy(l.Grants) }
+
+// Note records a knob's baseline.
+func (l *Ledger) Note(knob Knob, baseline string) {
+	if l.Baselines == nil {
+		l.Baselines = map[string]string{}
+	}
+	l.Baselines[knob.String()] = baseline
+}
+
+// Noted lists the knobs with a baseline that are of one of these kinds.
+func (l *Ledger) Noted(kinds ...Kind) []Knob {
+	var knobs []Knob
+	for name := range l.Baselines {
+		if knob, err := ParseKnob(name); err == nil && slices.Contains(kinds, knob.Kind) {
+			knobs = append(knobs, knob)
+		}
+	}
+	return knobs
+}
 
 // AnyLevel says whether some grant has this level.
 func (l *Ledger) AnyLevel(level string) bool {
