@@ -47,21 +47,25 @@ func (c call) fulfil(session *shield.Session, grant *shield.Grant) error {
 	if err := c.checkCPUs(*grant); err != nil {
 		return err
 	}
-	// Run saves before it touches the first knob, so that whoever comes after a crash finds whose they are.
-	name := grant.Name
+	// Run saves before it touches the first knob, so that whoever comes after a crash finds whose they are. It may move
+	// the grant in the ledger.
+	name, bound := grant.Name, *grant
 	report, err := reconcile.Run(c.host, session)
 	if err != nil {
 		return err
 	}
 	for _, refused := range report.Refused {
+		if !bound.Needs(refused.Knob) {
+			continue
+		}
 		switch refused.Kind {
 		case shield.RTBudget:
 			return c.budgetError(name, refused)
 		case shield.Exclusive, shield.Partition:
-			return fmt.Errorf("container %s cannot have CPUs %s as a partition: %w (rtshield.io/partition: none does without)", name, grant.CPUs, refused.Err)
+			return fmt.Errorf("container %s cannot have CPUs %s as a partition: %w (rtshield.io/partition: none does without)", name, bound.CPUs, refused.Err)
 		}
 	}
-	grant = session.Grant(c.key) // Run may have moved it
+	grant = session.Grant(c.key)
 	if grant == nil {
 		return fmt.Errorf("container %s ended while it was created", name)
 	}

@@ -2,6 +2,7 @@ package shield
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -73,6 +74,18 @@ type Cgroups struct {
 
 // Held is all that nobody else may have.
 func (g Grant) Held() CPUs { return CPUsOf(g.CPUs.Union(g.Idle.CPUSet)) }
+
+// Needs says whether a promise of the grant rests on this cgroup setting: its real-time budget, its partition, or what a
+// directory above lends it.
+func (g Grant) Needs(knob Knob) bool {
+	switch knob.Kind {
+	case RTBudget:
+		return slices.Contains(g.Cgroups.Budgets, knob.Name)
+	case Exclusive, Partition:
+		return slices.Contains(g.Cgroups.Partition, knob.Name) || knob.Name != "" && knob.Name == g.Cgroups.Idle
+	}
+	return false
+}
 
 // PolicyText gives policy and parameters as people write them: "fifo 50", "other nice -5".
 func (g Grant) PolicyText() string {

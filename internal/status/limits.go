@@ -28,7 +28,7 @@ func Limits(root host.Root, ledger *shield.Ledger, plan []shield.Setting, grant 
 		reaches := err == nil && !now.Intersection(held).IsEmpty()
 		switch setting.Kind {
 		case shield.RTBudget, shield.Exclusive, shield.Partition:
-			if setting.Differs() && ofGrant(grant, setting) {
+			if setting.Differs() && grant.Needs(setting.Knob) {
 				limits = append(limits, drift(reconcile.KnobPath(setting.Knob), setting))
 			}
 		case shield.Thread:
@@ -62,11 +62,6 @@ func Foreseen(root host.Root, plan []shield.Setting, grant shield.Grant) []shiel
 		}
 	}
 	return Limits(root, &shield.Ledger{}, fixed, grant)
-}
-
-func ofGrant(grant shield.Grant, setting shield.Setting) bool {
-	return slices.Contains(grant.Cgroups.Budgets, setting.Name) || slices.Contains(grant.Cgroups.Partition, setting.Name) ||
-		grant.Cgroups.Idle == setting.Name && setting.Name != ""
 }
 
 func drift(what string, setting shield.Setting) shield.Limit {
