@@ -17,14 +17,19 @@ import (
 
 // checkCPUs reads back that the container runs on its CPUs and on nothing else.
 func (c call) checkCPUs(grant shield.Grant) error {
-	for _, source := range []struct {
+	type source struct {
 		what string
 		read func() (cpuset.CPUSet, error)
-	}{
+	}
+	sources := []source{
 		{"cpuset.cpus of " + grant.Cgroups.Cpuset, func() (cpuset.CPUSet, error) { return hostcpuset.CPUs(c.host, grant.Cgroups.Cpuset) }},
 		{"the effective cpuset of " + grant.Cgroups.Cpuset, func() (cpuset.CPUSet, error) { return hostcpuset.Effective(c.host, grant.Cgroups.Cpuset) }},
 		{fmt.Sprintf("Cpus_allowed_list of pid %d", c.pid), func() (cpuset.CPUSet, error) { return c.host.AllowedCPUs(c.pid) }},
-	} {
+	}
+	if grant.Pinned {
+		sources = sources[2:]
+	}
+	for _, source := range sources {
 		now, err := source.read()
 		if err != nil {
 			return fmt.Errorf("container %s was granted CPU %s: %w", grant.Name, grant.CPUs, err)

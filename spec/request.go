@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"path/filepath"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -21,7 +22,7 @@ var (
 
 // Request reads what the container asks for. Environment and image labels are never read: an image cannot ask.
 func (d *Document) Request(key shield.Key, linkClass string) (shield.Request, error) {
-	request := shield.Request{Key: key, LinkClass: linkClass, Name: shortID(key.ID)}
+	request := shield.Request{Key: key, LinkClass: linkClass, Name: shortID(key.ID), Cgroup: d.cgroup(key.ID)}
 	annotations := map[string]string{}
 	gjson.GetBytes(d.data, "annotations").ForEach(func(key, value gjson.Result) bool {
 		annotations[key.String()] = value.String()
@@ -75,4 +76,32 @@ func shortID(id string) string {
 		return id[:12]
 	}
 	return id
+}
+
+// cgroup tells where the delegate will put the container, below the mount of a hierarchy.
+func (d *Document) cgroup(id string) string {
+	path := gjson.GetBytes(d.data, "linux.cgroupsPath").String()
+	// The systemd driver's slice:prefix:name.
+	switch slice, scope, systemd := strings.Cut(path, ":"); {
+	case systemd:
+		path = filepath.Join(slicePath(slice), strings.ReplaceAll(scope, ":", "-")+".scope")
+	case path == "":
+		path = id
+	}
+	return filepath.Clean("/" + path)
+}
+
+// slicePath turns a systemd slice into its path: a-b.slice is a.slice/a-b.slice (systemd.slice(5)).
+func slicePath(slice string) string {
+	name := strings.TrimSuffix(slice, ".slice")
+	if name == "" || name == "-" {
+		return "/"
+	}
+	path, prefix := "", ""
+	for part := range strings.SplitSeq(name, "-") {
+		prefix += part
+		path += "/" + prefix + ".slice"
+		prefix += "-"
+	}
+	return path
 }

@@ -20,6 +20,7 @@ type class struct {
 	SMT         *string `toml:"smt"`
 	Partition   *string `toml:"partition"`
 	IRQ         *string `toml:"irq"`
+	Require     *string `toml:"require_level"`
 	Exec        *string `toml:"exec"`
 	RTPrio      any     `toml:"rtprio"`
 	Memlock     any     `toml:"memlock"`
@@ -75,6 +76,7 @@ func (c class) words(built *shield.Class) error {
 	}{
 		{"smt", c.SMT, &built.SMT, []string{shield.SMTPrefer, shield.SMTRequire, shield.SMTIsolate}},
 		{"irq", c.IRQ, &built.IRQ, []string{"away", "keep"}},
+		{"require_level", c.Require, &built.RequireLevel, append([]string{""}, shield.Levels...)},
 		{"exec", c.Exec, &built.Exec, []string{"demote"}},
 		{"partition", c.Partition, &built.Partition, []string{"auto", shield.Isolated, shield.Root, "none"}},
 	} {

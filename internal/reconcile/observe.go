@@ -175,15 +175,15 @@ func observePartitions(root host.Root, ledger *shield.Ledger, seen shield.Observ
 		dirs[knob.Name] = true
 	}
 	for dir := range dirs {
-		exclusive, err := hostcpuset.Exclusive(root, dir)
+		kind, err := hostcpuset.PartitionType(root, dir)
 		if gone(err) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		kind, err := hostcpuset.PartitionType(root, dir)
-		if err != nil {
+		exclusive, err := hostcpuset.Exclusive(root, dir)
+		if err != nil && !gone(err) { // Linux before 6.7 has no such file
 			return err
 		}
 		seen.Partitions[dir] = shield.PartitionState{Exclusive: exclusive, Type: kind}

@@ -115,6 +115,8 @@ type Class struct {
 	IRQ string
 	// Partition is "auto", "isolated", "root" or "none".
 	Partition string
+	// RequireLevel is the weakest level that will do: affinity, cpuset or partition. Empty: any.
+	RequireLevel string
 	// Exec is "demote" or "inherit": the policy of processes added by exec.
 	Exec string
 	// RTPrio raises RLIMIT_RTPRIO to MaxPriority, Memlock RLIMIT_MEMLOCK to unlimited.

@@ -47,9 +47,13 @@ type Grant struct {
 	Budget Budget `json:"budget,omitzero"`
 	// Level is how strongly others are kept off the CPUs, Partition the type that the container's cgroup becomes at
 	// level partition.
-	Level     string  `json:"level"`
-	Partition string  `json:"partition,omitempty"`
-	Limits    []Limit `json:"limits,omitempty"`
+	Level     string `json:"level"`
+	Partition string `json:"partition,omitempty"`
+	// Local: the partition stands right below the root, and no directory above lends it its CPUs (Linux before 6.7).
+	Local bool `json:"local,omitempty"`
+	// Pinned: the host has no cpuset controller, and the hook sets the affinity of the container's first process.
+	Pinned bool    `json:"pinned,omitempty"`
+	Limits []Limit `json:"limits,omitempty"`
 	// Owner is the runtime's process until the createRuntime hook binds the container's init.
 	Owner   Owner     `json:"owner"`
 	Bound   bool      `json:"bound"`

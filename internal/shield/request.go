@@ -17,6 +17,9 @@ type Request struct {
 	// Sandbox is true for the pause container of a pod, which is always ordinary.
 	Sandbox bool
 	Choices Choices
+	// Cgroup is where the delegate will put it, below the mount, such as /docker/4f2a; /system.slice/docker-4f2a.scope
+	// with the systemd driver.
+	Cgroup string
 	// Scheduler is process.scheduler, nil without one.
 	Scheduler *Scheduler
 	// CPUs and Mems are linux.resources.cpu.cpus and mems as the engine wrote them.

@@ -50,6 +50,12 @@ func Limits(root host.Root, ledger *shield.Ledger, plan []shield.Setting, grant 
 			}
 		}
 	}
+	if grant.Level == shield.LevelAffinity {
+		limits = append(limits, shield.Limit{
+			What: fmt.Sprintf("tasks that start from now on may run on CPU %s", held),
+			Why:  "level affinity: no cpuset keeps others off", Help: "rtshield reconcile moves them away",
+		})
+	}
 	return append(limits, threadLimits(threads, held)...)
 }
 
