@@ -12,6 +12,7 @@ import (
 
 	"github.com/rtshield/rtshield/internal/config"
 	"github.com/rtshield/rtshield/internal/host"
+	"github.com/rtshield/rtshield/internal/host/irq"
 	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
 	"github.com/rtshield/rtshield/runtime/delegate"
@@ -64,6 +65,11 @@ func (m *matter) survey() error {
 		return err
 	}
 	m.facts = facts
+	if _, claims := m.request.Choices[shield.KeyIRQClaim]; claims {
+		if m.facts.Interrupts, err = irq.Names(system); err != nil {
+			return err
+		}
+	}
 	m.layout, err = shield.NewLayout(m.config.Layout, facts.Topology)
 	return err
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 
 	"github.com/rtshield/rtshield/internal/shield"
@@ -10,20 +11,21 @@ import (
 // class is a [class.<name>] table as written. What it leaves out comes from the built-in class of that name, else from
 // the built-in class of its policy.
 type class struct {
-	Policy      *string `toml:"policy"`
-	Priority    *int    `toml:"priority"`
-	MaxPriority *int    `toml:"max_priority"`
-	Nice        *int    `toml:"nice"`
-	Deadline    *string `toml:"deadline"`
-	CPUs        *int    `toml:"cpus"`
-	MaxCPUs     *int    `toml:"max_cpus"`
-	SMT         *string `toml:"smt"`
-	Partition   *string `toml:"partition"`
-	IRQ         *string `toml:"irq"`
-	Require     *string `toml:"require_level"`
-	Exec        *string `toml:"exec"`
-	RTPrio      any     `toml:"rtprio"`
-	Memlock     any     `toml:"memlock"`
+	Policy      *string  `toml:"policy"`
+	Priority    *int     `toml:"priority"`
+	MaxPriority *int     `toml:"max_priority"`
+	Nice        *int     `toml:"nice"`
+	Deadline    *string  `toml:"deadline"`
+	CPUs        *int     `toml:"cpus"`
+	MaxCPUs     *int     `toml:"max_cpus"`
+	SMT         *string  `toml:"smt"`
+	Partition   *string  `toml:"partition"`
+	IRQ         *string  `toml:"irq"`
+	Require     *string  `toml:"require_level"`
+	IRQClaim    []string `toml:"irq_claim"`
+	Exec        *string  `toml:"exec"`
+	RTPrio      any      `toml:"rtprio"`
+	Memlock     any      `toml:"memlock"`
 }
 
 func (c class) build(name string) (shield.Class, error) {
@@ -56,6 +58,14 @@ func (c class) build(name string) (shield.Class, error) {
 			return built, option("deadline", *c.Deadline, "runtime/deadline/period such as 200us/1ms/1ms")
 		}
 		built.Deadline = bandwidth
+	}
+	for _, pattern := range c.IRQClaim {
+		if _, err := filepath.Match(pattern, ""); err != nil || pattern == "" {
+			return built, option("irq_claim", pattern, "names of interrupts or devices, or globs")
+		}
+	}
+	if c.IRQClaim != nil {
+		built.IRQClaim = c.IRQClaim
 	}
 	if err := c.words(&built); err != nil {
 		return built, err

@@ -19,6 +19,8 @@ type Host struct {
 	Local bool
 	// Cpusets: there is a cpuset controller. Without one the hook sets the container's affinity.
 	Cpusets bool
+	// Interrupts holds the names of each, for a request that claims some.
+	Interrupts map[int][]string
 }
 
 // Decide turns a request into a grant, or says who or what stands in the way. It is pure: the same input gives the
@@ -40,6 +42,12 @@ func Decide(classes map[string]Class, layout Layout, host Host, ledger *Ledger, 
 		Key: request.Key, Name: request.Name, Class: terms.Class.Name,
 		CPUs: CPUsOf(cpus), Idle: CPUsOf(idle), Mems: CPUsOf(mems),
 		Policy: terms.Policy, Priority: terms.Priority, Nice: terms.Nice, Deadline: terms.Deadline, IRQ: terms.IRQ,
+	}
+	if len(terms.Claim) > 0 {
+		grant.Claim, grant.Claimable = terms.Claim, terms.Class.IRQClaim
+		if err := checkClaim(grant, host, ledger); err != nil {
+			return Grant{}, err
+		}
 	}
 	if err := setLevel(&grant, layout, host, request, terms); err != nil {
 		return Grant{}, err

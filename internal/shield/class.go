@@ -113,6 +113,8 @@ type Class struct {
 	SMT string
 	// IRQ is "away" or "keep".
 	IRQ string
+	// IRQClaim names the interrupts that containers may claim, as names or globs. Empty: none.
+	IRQClaim []string
 	// Partition is "auto", "isolated", "root" or "none".
 	Partition string
 	// RequireLevel is the weakest level that will do: affinity, cpuset or partition. Empty: any.

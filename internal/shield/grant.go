@@ -42,6 +42,9 @@ type Grant struct {
 	Nice     int       `json:"nice,omitempty"`
 	Deadline Bandwidth `json:"deadline,omitzero"`
 	IRQ      string    `json:"irq"`
+	// Claim names the interrupts that are brought onto its CPUs, as far as Claimable, the class's list, allows.
+	Claim     []string `json:"claim,omitempty"`
+	Claimable []string `json:"claimable,omitempty"`
 	// Budget is what the container's cgroup gets of the real-time budget, on cgroup v1 with RT_GROUP_SCHED. Zero
 	// elsewhere.
 	Budget Budget `json:"budget,omitzero"`

@@ -36,6 +36,12 @@ func Limits(root host.Root, ledger *shield.Ledger, plan []shield.Setting, grant 
 				threads[setting.Fixed] = append(threads[setting.Fixed], setting.Label)
 			}
 		case shield.IRQ:
+			if setting.For != (shield.Key{}) {
+				if setting.For == grant.Key && setting.Differs() {
+					limits = append(limits, claimLimit(root, setting))
+				}
+				continue
+			}
 			if grant.IRQ != "away" || !hasHandler(root, setting.Name) {
 				continue // without a handler it never arrives
 			}
@@ -129,6 +135,16 @@ func IRQLimit(root host.Root, setting shield.Setting) shield.Limit {
 		if n, err := strconv.Atoi(setting.Name); err == nil && n > 0 { // 0 is the timer on x86
 			limit.Help = "boot with isolcpus=managed_irq," + unwanted + " if it is a device's queue"
 		}
+	}
+	return limit
+}
+
+// claimLimit says that a claimed interrupt may arrive elsewhere.
+func claimLimit(root host.Root, setting shield.Setting) shield.Limit {
+	limit := IRQLimit(root, setting)
+	limit.What = fmt.Sprintf("%s is claimed, and may arrive on CPU %s", irqName(root, setting.Name), setting.Now)
+	if setting.Fixed != "" {
+		limit.Help = ""
 	}
 	return limit
 }
