@@ -42,6 +42,24 @@ func (c call) checkCPUs(grant shield.Grant) error {
 	return nil
 }
 
+// checkMemory reads back what was done about the container's memory.
+func (c call) checkMemory(grant shield.Grant) error {
+	if grant.Memory.THP == shield.Never && !c.host.THPDisabled(c.pid) {
+		return fmt.Errorf("container %s was promised thp never, but THP_enabled of pid %d does not read 0: the delegate takes the flag back", grant.Name, c.pid)
+	}
+	if grant.Memory.Swap == "" {
+		return nil
+	}
+	place, _, err := c.host.Controller(c.pid, "memory")
+	if err != nil {
+		return err
+	}
+	if now, err := c.host.Read(place.Dir, grant.Memory.Swap); err != nil || now != "0" {
+		return errors.Join(fmt.Errorf("container %s was promised swap off, but %s of %s reads %q", grant.Name, grant.Memory.Swap, place.Dir, now), err)
+	}
+	return nil
+}
+
 // checkPolicy reads the policy of the container's first thread back.
 func (c call) checkPolicy(grant shield.Grant) error {
 	now, err := sched.Get(c.pid)

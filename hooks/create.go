@@ -47,6 +47,9 @@ func (c call) fulfil(session *shield.Session, grant *shield.Grant) error {
 	if err := c.checkCPUs(*grant); err != nil {
 		return err
 	}
+	if err := c.checkMemory(*grant); err != nil {
+		return err
+	}
 	// Run saves before it touches the first knob, so that whoever comes after a crash finds whose they are. It may move
 	// the grant in the ledger.
 	name, bound := grant.Name, *grant

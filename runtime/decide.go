@@ -28,6 +28,8 @@ type matter struct {
 	request  shield.Request
 	delegate string
 	hook     spec.Hook
+	// thpOff: the delegate shall run without transparent huge pages.
+	thpOff bool
 }
 
 // gather reads the bundle and the policy. errNothing means that config.json is not there or not JSON.
@@ -90,6 +92,9 @@ func (m *matter) grant(ledger *shield.Ledger) (shield.Grant, error) {
 	}
 	m.hook.Poststart = traits.LatePoststart()
 	grant.Limits = limits
+	if err := m.memory(&grant, traits); err != nil {
+		return grant, err
+	}
 	if grant.Bundle, err = filepath.Abs(filepath.Dir(m.document.Path)); err != nil {
 		return grant, err
 	}

@@ -72,6 +72,19 @@ func (d *Document) Shield(grant shield.Grant, rlimits []Rlimit, hook Hook) error
 			func() error { return d.set("linux.resources.cpu.cpus", grant.CPUs.String()) },
 			func() error { return d.set("linux.resources.cpu.mems", grant.Mems.String()) })
 	}
+	switch grant.Memory.Swap {
+	case "memory.swap.max":
+		steps = append(steps, func() error { return d.ensure("{}", "linux.resources.unified") },
+			func() error { return d.set(`linux.resources.unified.memory\.swap\.max`, "0") })
+	case "memory.swappiness":
+		steps = append(steps, func() error { return d.ensure("{}", "linux.resources.memory") },
+			func() error { return d.set("linux.resources.memory.swappiness", 0) })
+	}
+	if grant.Memory.Policy == shield.Bind && !gjson.GetBytes(d.data, "linux.memoryPolicy").Exists() {
+		steps = append(steps, func() error {
+			return d.set("linux.memoryPolicy", map[string]string{"mode": "MPOL_BIND", "nodes": grant.Mems.String()})
+		})
+	}
 	for _, path := range lifted {
 		steps = append(steps, func() error { return d.remove(path) })
 	}

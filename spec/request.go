@@ -2,6 +2,7 @@ package spec
 
 import (
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -50,6 +51,15 @@ func (d *Document) Request(key shield.Key, linkClass string) (shield.Request, er
 	request.CPUs = strings.TrimSpace(cpu.Get("cpus").String())
 	request.Mems = strings.TrimSpace(cpu.Get("mems").String())
 	request.Budget = shield.Budget{Runtime: cpu.Get("realtimeRuntime").Int(), Period: cpu.Get("realtimePeriod").Int()}
+	gjson.GetBytes(d.data, "linux.resources.hugepageLimits").ForEach(func(_, limit gjson.Result) bool {
+		pages := shield.HugePages{Size: limit.Get("pageSize").String(), Bytes: limit.Get("limit").Uint()}
+		pages.PageSize = pageSize(pages.Size)
+		// Beyond all memory there is: how engines write "no limit".
+		if pages.PageSize > 0 && pages.Bytes > 0 && pages.Bytes < 1<<60 {
+			request.HugePages = append(request.HugePages, pages)
+		}
+		return true
+	})
 	gjson.GetBytes(d.data, "process.rlimits").ForEach(func(_, rlimit gjson.Result) bool {
 		if rlimit.Get("type").String() == "RLIMIT_RTPRIO" {
 			request.RTPrio = rlimit.Get("hard").Uint()
@@ -76,6 +86,18 @@ func shortID(id string) string {
 		return id[:12]
 	}
 	return id
+}
+
+// pageSize reads a size of huge pages, such as 2MB or 1GB, into bytes. 0: it is none, and the delegate will say so.
+func pageSize(text string) uint64 {
+	for unit, shift := range map[string]int{"KB": 10, "MB": 20, "GB": 30} {
+		if number, found := strings.CutSuffix(text, unit); found {
+			if n, err := strconv.ParseUint(number, 10, 32); err == nil {
+				return n << shift
+			}
+		}
+	}
+	return 0
 }
 
 // cgroup tells where the delegate will put the container, below the mount of a hierarchy.

@@ -23,6 +23,9 @@ type class struct {
 	IRQ         *string  `toml:"irq"`
 	Require     *string  `toml:"require_level"`
 	IRQClaim    []string `toml:"irq_claim"`
+	THP         *string  `toml:"thp"`
+	Swap        *string  `toml:"swap"`
+	MemPolicy   *string  `toml:"memory_policy"`
 	Exec        *string  `toml:"exec"`
 	RTPrio      any      `toml:"rtprio"`
 	Memlock     any      `toml:"memlock"`
@@ -87,6 +90,9 @@ func (c class) words(built *shield.Class) error {
 		{"smt", c.SMT, &built.SMT, []string{shield.SMTPrefer, shield.SMTRequire, shield.SMTIsolate}},
 		{"irq", c.IRQ, &built.IRQ, []string{"away", "keep"}},
 		{"require_level", c.Require, &built.RequireLevel, append([]string{""}, shield.Levels...)},
+		{"thp", c.THP, &built.THP, []string{shield.Keep, shield.Never}},
+		{"swap", c.Swap, &built.Swap, []string{shield.Keep, string(shield.Off)}},
+		{"memory_policy", c.MemPolicy, &built.MemoryPolicy, []string{shield.Keep, shield.Bind}},
 		{"exec", c.Exec, &built.Exec, []string{"demote"}},
 		{"partition", c.Partition, &built.Partition, []string{"auto", shield.Isolated, shield.Root, "none"}},
 	} {

@@ -45,6 +45,7 @@ type Grant struct {
 	// Claim names the interrupts that are brought onto its CPUs, as far as Claimable, the class's list, allows.
 	Claim     []string `json:"claim,omitempty"`
 	Claimable []string `json:"claimable,omitempty"`
+	Memory    Memory   `json:"memory,omitzero"`
 	// Budget is what the container's cgroup gets of the real-time budget, on cgroup v1 with RT_GROUP_SCHED. Zero
 	// elsewhere.
 	Budget Budget `json:"budget,omitzero"`
@@ -63,6 +64,16 @@ type Grant struct {
 	Bundle  string    `json:"bundle"`
 	Created time.Time `json:"created"`
 	Cgroups Cgroups   `json:"cgroups"`
+}
+
+// Memory is what is done so that the container does not wait for memory. The zero value is nothing.
+type Memory struct {
+	// THP is never where transparent huge pages are off for its processes.
+	THP string `json:"thp,omitempty"`
+	// Swap is the file of the memory controller that keeps it from swap.
+	Swap string `json:"swap,omitempty"`
+	// Policy is bind where linux.memoryPolicy binds it to its nodes.
+	Policy string `json:"policy,omitempty"`
 }
 
 // Cgroups are the absolute directories of a bound container.

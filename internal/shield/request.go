@@ -28,6 +28,15 @@ type Request struct {
 	Budget Budget
 	// RTPrio is the hard RLIMIT_RTPRIO of process.rlimits. Zero without.
 	RTPrio uint64
+	// HugePages are the limits of linux.resources.hugepageLimits that mean something: not zero, not "no limit".
+	HugePages []HugePages
+}
+
+// HugePages is a limit on huge pages of one size.
+type HugePages struct {
+	// Size is as written, 2MB. PageSize is that in bytes.
+	Size            string
+	PageSize, Bytes uint64
 }
 
 // Scheduler is what process.scheduler of the OCI runtime specification asks for. Times in nanoseconds.
