@@ -46,7 +46,7 @@ func observeCpusets(root host.Root, ledger *shield.Ledger, seen shield.Observati
 		if err != nil {
 			return err
 		}
-		seen.Masks[shield.Knob{Kind: shield.Cpuset, Name: dir}] = cpus
+		seen.Masks[shield.Knob{Kind: shield.Cpuset, Name: dir}] = cpus.String()
 	}
 	return nil
 }
