@@ -138,6 +138,27 @@ func (r Root) List(parts ...string) ([]string, error) {
 	}
 }
 
+// Subdirectories gives the names of the directories in one, in order. Most have none, which their link count tells:
+// kernfs counts 2 and one for each.
+func (r Root) Subdirectories(parts ...string) ([]string, error) {
+	path := r.Path(parts...)
+	var stat unix.Stat_t
+	if err := unix.Stat(path, &stat); err != nil {
+		return nil, &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	if stat.Nlink == 2 {
+		return nil, nil
+	}
+	entries, err := os.ReadDir(path)
+	var names []string
+	for _, entry := range entries {
+		if entry.IsDir() {
+			names = append(names, entry.Name())
+		}
+	}
+	return names, err
+}
+
 // BootID tells this boot of the kernel from every other.
 func (r Root) BootID() (string, error) { return r.Read("proc/sys/kernel/random/boot_id") }
 
