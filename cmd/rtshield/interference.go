@@ -104,8 +104,11 @@ func many(n uint64, what string) string {
 func milliseconds(ns uint64) string { return fmt.Sprintf("%.1f ms", float64(ns)/1e6) }
 
 func seconds(s float64) string {
-	if s < 10 {
+	switch {
+	case s < 10:
 		return fmt.Sprintf("%.1f s", s)
+	case s < 60:
+		return fmt.Sprintf("%.0f s", s)
 	}
 	return time.Duration(s * float64(time.Second)).Round(time.Second).String()
 }
