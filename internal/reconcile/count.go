@@ -10,8 +10,8 @@ import (
 	"github.com/rtshield/rtshield/internal/shield"
 )
 
-// count notes what has arrived so far on the CPUs of grants that have just got them, as the last thing before the ledger
-// is saved anyway: what moving everything away has caused does not count. A kernel that does not tell breaks no promise.
+// count notes what has arrived so far on the CPUs of grants that have just got them, as the last thing: what moving
+// everything away has caused does not count. A kernel that does not tell breaks no promise.
 func count(root host.Root, ledger *shield.Ledger) {
 	for i := range ledger.Grants {
 		grant := &ledger.Grants[i]
