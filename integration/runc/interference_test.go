@@ -93,7 +93,9 @@ func TestStatusCountsWhatArrivedSinceTheContainerGotItsCPU(t *testing.T) {
 			r.Errorf("%d ticks in %v s, %d before the start", cpu.Ticks, delta.Seconds, atStart.Ticks)
 		}
 		for _, device := range cpu.Devices {
-			if info, err := os.Stat(fmt.Sprintf("/proc/irq/%d/smp_affinity_list", device.IRQ)); err != nil || info.Mode().Perm()&0o200 != 0 {
+			info, err := os.Stat(fmt.Sprintf("/proc/irq/%d/smp_affinity_list", device.IRQ))
+			// Once it may arrive: the kernel moves it with its next interrupt.
+			if device.Count > 1 && (err != nil || info.Mode().Perm()&0o200 != 0) {
 				r.Errorf("irq %d (%s) could be moved away, and arrived %d times", device.IRQ, device.Name, device.Count)
 			}
 		}

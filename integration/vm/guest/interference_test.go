@@ -42,10 +42,10 @@ func TestInterferenceIsCountedPerCPU(t *testing.T) {
 		if before.Seconds < 1 || cpu.Ticks == 0 || float64(cpu.Ticks) > 5000*before.Seconds {
 			r.Errorf("%d ticks in %v s", cpu.Ticks, before.Seconds)
 		}
-		movable := map[string]string{}
-		_, movable = interrupts(r)
+		_, movable := interrupts(r)
 		for _, device := range cpu.Devices {
-			if name := movable[fmt.Sprint(device.IRQ)]; name == device.Name {
+			// Once it may arrive: the kernel moves it with its next interrupt.
+			if name := movable[fmt.Sprint(device.IRQ)]; name == device.Name && device.Count > 1 {
 				r.Errorf("%s was moved away and arrived %d times", device.Name, device.Count)
 			}
 		}

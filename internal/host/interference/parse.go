@@ -95,8 +95,8 @@ func readSteal(lines *bufio.Scanner, _ cpuset.CPUSet, counters map[int]*Counters
 
 // readSchedstat reads the last three numbers of the CPUs' lines in /proc/schedstat, which are the same in versions 15 to
 // 17 (Documentation/scheduler/sched-stats.rst): time run in ns, time waited, turns. These come from the scheduler's
-// per-task accounting and are counted whether kernel.sched_schedstats is 1 or 0; the first six only with 1. The file is
-// there with CONFIG_SCHEDSTATS alone.
+// per-task accounting (CONFIG_SCHED_INFO) and are counted also while kernel.sched_schedstats is 0: seen on Debian's 6.12,
+// where that is the default. Without CONFIG_SCHEDSTATS there is no such file: seen on a 6.18.
 func readSchedstat(lines *bufio.Scanner, _ cpuset.CPUSet, counters map[int]*Counters) {
 	for lines.Scan() {
 		if !bytes.HasPrefix(lines.Bytes(), []byte("cpu")) {
