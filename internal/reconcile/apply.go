@@ -69,6 +69,7 @@ func Run(root host.Root, session *shield.Session) (Report, error) {
 		return report, err
 	}
 	removeIdle(root, settings)
+	count(root, session.Ledger)
 	return report, session.Save()
 }
 
