@@ -15,7 +15,6 @@ import (
 
 // The reasons why a task stays that could be in the way.
 const (
-	exempt  = "[layout] exempt"
 	bound   = "bound by the kernel"
 	follows = "follows its interrupt"
 )

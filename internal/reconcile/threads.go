@@ -219,7 +219,7 @@ func observeThread(root host.Root, ledger *shield.Ledger, seen shield.Observatio
 	case stat.OfInterrupt():
 		state.Fixed = follows
 	case !moved && isExempt(root, ledger, tid, stat):
-		state.Fixed = exempt
+		state.Exempt = true
 	}
 	seen.Threads[threadKnob(tid, stat)] = state
 }

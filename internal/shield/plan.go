@@ -82,8 +82,10 @@ type ThreadState struct {
 	Start uint64
 	// Name is its comm, for people.
 	Name string
-	// Fixed says why the kernel, or the administrator, keeps it where it is. Empty for one that can be moved.
+	// Fixed says why the kernel keeps it where it is. Empty for one that can be moved.
 	Fixed string
+	// Exempt: the administrator keeps it where it is.
+	Exempt bool
 }
 
 // PartitionState is one cgroup v2 directory's share of exclusive CPUs.
@@ -92,6 +94,9 @@ type PartitionState struct {
 	// Type is member, root or isolated, followed by the kernel's reason if it is invalid.
 	Type string
 }
+
+// Exempt is why an exempt thread stays.
+const Exempt = "[layout] exempt"
 
 // BudgetState is one directory's real-time budget, in microseconds.
 type BudgetState struct {
