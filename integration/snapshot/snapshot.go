@@ -40,6 +40,7 @@ var files = []string{
 var restless = []string{
 	"cgroup.procs", "cgroup.threads", "tasks", // who is in it: TakeThreads looks at everybody
 	"*.pressure", "cpuacct.usage", "*.failcnt", "*.max_usage_in_bytes", "*.peak", "memory.oom_control", // counters
+	"smp_affinity",       // smp_affinity_list once more
 	"limit", "stall_max", // byte_queue_limits: what the network stack found best, and a counter
 }
 

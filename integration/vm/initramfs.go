@@ -17,8 +17,8 @@ var initScript []byte
 
 // Payload is what a VM runs, by paths of the host.
 type Payload struct {
-	// Rtshield is the program under test, Guest the test binary.
-	Rtshield, Guest string
+	// Rtshield is the program under test, Guest the test binary, Loop the busy loop of integration/hog.
+	Rtshield, Guest, Loop string
 	// Delegates holds the runtimes by their paths in the guest.
 	Delegates map[string]string
 	// Run restricts the tests, as `go test -run` does.
@@ -41,6 +41,7 @@ func WriteInitramfs(file string, payload Payload, kernel Kernel) (err error) {
 	a.file("/init", 0o755, []byte(script))
 	a.copy("/bin/busybox", Busybox)
 	a.copy("/usr/local/bin/rtshield", payload.Rtshield)
+	a.copy("/usr/local/bin/loop", payload.Loop)
 	a.copy("/guest/guest.test", payload.Guest)
 	a.file("/etc/passwd", 0o644, []byte("root:x:0:0:root:/root:/bin/sh\n"))
 	a.file("/etc/group", 0o644, []byte("root:x:0:\n"))

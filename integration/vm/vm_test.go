@@ -22,6 +22,7 @@ var (
 	run      = flag.String("vm.run", os.Getenv("RTSHIELD_VM_RUN"), "run only these tests in each VM, as go test -run")
 	parallel = flag.Int("vm.parallel", runtime.NumCPU(), "boot so many VMs at once")
 	limit    = flag.Duration("vm.limit", BootLimit, "the time for each VM, on a machine that has better things to do")
+	keep     = flag.Bool("vm.keep", false, "keep the logs of every VM, not only of those that failed")
 	output   = flag.String("vm.table", os.Getenv("RTSHIELD_VM_TABLE"), "write the table, as Markdown, to this file")
 )
 
@@ -30,7 +31,7 @@ func TestEveryKernelHoldsTheShield(t *testing.T) {
 		t.Skip("boots real-time kernels in VMs for minutes: run by `make vmtest`")
 	}
 	payload := Payload{
-		Rtshield: testhost.Rtshield(t), Guest: buildGuest(t), Run: *run,
+		Rtshield: testhost.Rtshield(t), Guest: buildGuest(t), Loop: testhost.Loop(t), Run: *run,
 		Delegates: map[string]string{
 			"/usr/local/bin/runc": testhost.Runc(t), "/usr/sbin/runc": "/usr/sbin/runc", "/usr/bin/crun": "/usr/bin/crun",
 		},
@@ -105,7 +106,7 @@ func boot(t *testing.T, kernel Kernel, variant Variant, payload Payload) Column 
 		}
 	}
 	logs := ""
-	if column.Err != nil || failed > 0 {
+	if column.Err != nil || failed > 0 || *keep {
 		logs = ", logs in " + dir
 	} else {
 		_ = os.RemoveAll(dir)

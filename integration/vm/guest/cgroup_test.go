@@ -53,22 +53,35 @@ func makeCgroups() error {
 		}
 	}
 	if unified() {
+		all, err := os.ReadFile(mount + "/cgroup.controllers")
+		if err != nil {
+			return err
+		}
+		enable := "+" + strings.Join(strings.Fields(string(all)), " +") // as the delegates would
 		for _, dir := range []string{"", "/pods", parent} {
-			if err := os.WriteFile(mount+dir+"/cgroup.subtree_control", []byte("+cpuset +cpu +memory +pids"), 0); err != nil {
+			if err := os.WriteFile(mount+dir+"/cgroup.subtree_control", []byte(enable), 0); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	for _, dir := range []string{"/pods", parent} { // v1 starts empty, and then takes no process
-		for _, file := range []string{"/cpuset.cpus", "/cpuset.mems"} {
-			above, err := os.ReadFile(filepath.Dir(cpusetMount()+dir) + file)
-			if err != nil {
-				continue
-			}
-			if err := os.WriteFile(cpusetMount()+dir+file, above, 0); err != nil {
-				return err
-			}
+	for _, dir := range []string{"/pods", parent} {
+		if err := inherit(cpusetMount() + dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inherit gives a cpuset of cgroup v1 all that its parent has: it starts empty, and then takes no process.
+func inherit(dir string) error {
+	for _, file := range []string{"/cpuset.cpus", "/cpuset.mems"} {
+		above, err := os.ReadFile(filepath.Dir(dir) + file)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(dir+file, above, 0); err != nil {
+			return err
 		}
 	}
 	return nil
