@@ -25,9 +25,13 @@ type Pack struct {
 	// Dir holds the program and the file that the loops share; containers that run a loop have it as /hog.
 	Dir   string
 	words []uint64
+	turn  int
 	names []string
 	loops []*exec.Cmd
 }
+
+// size of the file that they share: a word for each of 63 loops and each of 127 turns.
+const size = 128 * 64 * 8
 
 // New makes a pack in a new directory, from the program of the folder loop, which must be static.
 func New(dir, program string) (*Pack, error) {
@@ -42,10 +46,10 @@ func New(dir, program string) (*Pack, error) {
 		return nil, err
 	}
 	defer file.Close()
-	if err := file.Truncate(4096); err != nil {
+	if err := file.Truncate(size); err != nil {
 		return nil, err
 	}
-	data, err := unix.Mmap(int(file.Fd()), 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	data, err := unix.Mmap(int(file.Fd()), 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		return nil, err
 	}
@@ -107,10 +111,8 @@ func Move(pid int, dir string) error {
 
 // Spin lets all loops run, and forgets which CPUs they have seen; Rest stops them.
 func (p *Pack) Spin() {
-	for i := range p.names {
-		atomic.StoreUint64(&p.words[i+1], 0)
-	}
-	atomic.StoreUint64(&p.words[0], 1)
+	p.turn++
+	atomic.StoreUint64(&p.words[0], uint64(p.turn))
 }
 
 // Rest stops them, until the next Spin.
@@ -120,7 +122,7 @@ func (p *Pack) Rest() { atomic.StoreUint64(&p.words[0], 0) }
 func (p *Pack) Seen() map[string]cpuset.CPUSet {
 	seen := map[string]cpuset.CPUSet{}
 	for i, name := range p.names {
-		word := atomic.LoadUint64(&p.words[i+1])
+		word := atomic.LoadUint64(&p.words[64*p.turn+i+1])
 		var cpus []int
 		for cpu := range 64 {
 			if word>>cpu&1 == 1 {

@@ -3,8 +3,9 @@
 //
 //	loop FILE SLOT plain|stubborn|forking|once
 //
-// FILE is shared by all: its first word says whether to spin, word SLOT holds the CPUs that this one has seen. A stubborn
-// loop asks for all CPUs again and again; a forking one starts others, of which each runs once, for a moment.
+// FILE is shared by all. Its first word says whether to spin: 0 is rest, other numbers count the times; word 64 times that,
+// plus SLOT, holds the CPUs that this loop has seen meanwhile. One that is interrupted between looking and noting, for
+// however long, notes it where it belongs. A stubborn loop asks for all CPUs again and again; a forking one starts others, of which each runs once, for a moment.
 package main
 
 import (
@@ -39,7 +40,8 @@ func main() {
 	everywhere.Fill()
 	until := time.Now().Add(40 * time.Millisecond)
 	for round := 0; mode != "once" || time.Now().Before(until); round++ {
-		if atomic.LoadUint64(&words[0]) == 0 && mode != "once" {
+		turn := atomic.LoadUint64(&words[0])
+		if turn == 0 && mode != "once" {
 			pause := unix.NsecToTimespec(int64(20 * time.Millisecond))
 			_ = unix.Nanosleep(&pause, nil)
 			continue
@@ -50,7 +52,9 @@ func main() {
 		case mode == "stubborn" && round%64 == 0:
 			_ = unix.SchedSetaffinity(0, everywhere) // refused where the cpuset has none of them
 		}
-		atomic.OrUint64(&words[slot], 1<<cpu())
+		if turn > 0 {
+			atomic.OrUint64(&words[64*int(turn)+slot], 1<<cpu())
+		}
 		spin()
 	}
 }
@@ -68,7 +72,11 @@ func shared(path string) ([]uint64, error) {
 		return nil, err
 	}
 	defer file.Close()
-	data, err := unix.Mmap(int(file.Fd()), 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	data, err := unix.Mmap(int(file.Fd()), 0, int(info.Size()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		return nil, err
 	}

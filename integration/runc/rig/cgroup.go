@@ -40,18 +40,40 @@ func makeCgroups() error {
 			if err := os.MkdirAll(dir, 0o755); err != nil {
 				return err
 			}
-			for _, file := range []string{"cpuset.cpus", "cpuset.mems"} { // v1 starts empty and takes no process
-				above, err := os.ReadFile(filepath.Join(filepath.Dir(dir), file))
-				if err != nil || len(above) < 2 {
-					continue
-				}
-				if err := os.WriteFile(filepath.Join(dir, file), above, 0); err != nil && !errors.Is(err, fs.ErrNotExist) {
-					return err
-				}
+			if err := inherit(dir); err != nil {
+				return err
 			}
 		}
 	}
 	return nil
+}
+
+// inherit gives a cpuset of cgroup v1 what its parent has: it starts empty and takes no process.
+func inherit(dir string) error {
+	for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
+		above, err := os.ReadFile(filepath.Join(filepath.Dir(dir), file))
+		if err != nil || len(above) < 2 {
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(dir, file), above, 0); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// MakeCpuset makes a cgroup with all that its parent has, in the hierarchy of the cpuset controller. It goes with the rig's
+// others.
+func MakeCpuset(r *Rig, cgroup string) {
+	r.Helper()
+	dir := Cgroup("cpuset", cgroup, "")
+	err := os.MkdirAll(dir, 0o755)
+	if err == nil {
+		err = inherit(dir)
+	}
+	if err != nil {
+		r.Fatal(err)
+	}
 }
 
 // parents goes down from right below a mount to CgroupParent.
