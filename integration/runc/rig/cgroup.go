@@ -108,6 +108,32 @@ func removeCgroups() error {
 	return errors.Join(problems...)
 }
 
+// MakeCgroup makes a cgroup in every hierarchy, with all that its parent has. It goes with the rig's others.
+func MakeCgroup(r *Rig, cgroup string) {
+	r.Helper()
+	for _, mount := range hierarchies() {
+		dir := filepath.Join(mount, cgroup)
+		if err := errors.Join(os.Mkdir(dir, 0o755), inherit(dir)); err != nil {
+			r.Fatal(err)
+		}
+	}
+}
+
+// Clear ends the processes of a container's cgroup and removes it, where its runtime was killed and does not.
+func Clear(r *Rig, cgroup string) {
+	r.Helper()
+	r.Eventual(func() error {
+		killAll(cgroup)
+		var problems []error
+		for _, mount := range hierarchies() {
+			if err := unix.Rmdir(filepath.Join(mount, cgroup)); err != nil && !errors.Is(err, unix.ENOENT) {
+				problems = append(problems, err)
+			}
+		}
+		return errors.Join(problems...)
+	})
+}
+
 // killAll ends the processes of a cgroup of ours.
 func killAll(cgroup string) {
 	for _, mount := range hierarchies() {
