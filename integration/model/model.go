@@ -3,6 +3,7 @@
 package model
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -35,13 +36,17 @@ func (w Wish) String() string {
 	return fmt.Sprintf("class %s %v in %s", w.Class, w.Choices, w.Parent)
 }
 
+// Program is what the containers run. All of its processes are called busybox: a machine that happens to run a shell or a
+// sleep has those exempt, with the whole cgroup that they are in.
+var Program = []string{"/bin/busybox", "sh", "-c", "trap 'exit 3' TERM; while :; do /bin/busybox sleep 60 & wait; done"}
+
 // Host runs the containers: a rig of the machine that the test is on.
 type Host interface {
 	testing.TB
 	// Parents are the cgroups to make containers in: there already, so that a snapshot has them.
 	Parents() []string
 	// Create is the verb, through rtshield. It gives the first process, 0 for a container that was refused, and what was
-	// said on stderr. The program ends with SIGTERM.
+	// said on stderr. It runs Program, which ends with SIGTERM.
 	Create(id string, wish Wish) (pid int, said string)
 	// Abort kills a create after a while, and clears away what is left of it as an engine would: with delete --force.
 	Abort(id string, wish Wish, after time.Duration)
@@ -101,7 +106,8 @@ func Play(h Host, seed uint64, steps int) {
 		g.history = append(g.history, what)
 		g.check()
 		if h.Failed() {
-			h.Fatalf("seed %d, step %d: %s. The last steps:\n  %s", seed, step, what, strings.Join(g.history[max(0, len(g.history)-12):], "\n  "))
+			left, _ := json.Marshal(h.Ledger())
+			h.Fatalf("seed %d, step %d: %s. The ledger: %s. The steps:\n  %s", seed, step, what, left, strings.Join(g.history, "\n  "))
 		}
 	}
 	for len(g.containers) > 0 {

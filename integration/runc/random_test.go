@@ -54,7 +54,7 @@ func (p *player) Parents() []string { return parents }
 func (p *player) Key(id string) shield.Key { return shield.Key{Root: p.Root, ID: id} }
 
 func (p *player) bundle(id string, wish model.Wish) string {
-	return p.Bundle(id, rig.Args("/bin/sh", "-c", "trap 'exit 3' TERM; while :; do sleep 60 & wait; done"), func(s *specs.Spec) {
+	return p.Bundle(id, rig.Args(model.Program...), func(s *specs.Spec) {
 		s.Linux.CgroupsPath = wish.Parent + "/" + id
 		if wish.CPUs != "" {
 			rig.CPUs(wish.CPUs)(s)

@@ -23,6 +23,8 @@ type Payload struct {
 	Delegates map[string]string
 	// Run restricts the tests, as `go test -run` does.
 	Run string
+	// Seed is that of the random test, 0 for a fresh one.
+	Seed uint64
 }
 
 // Busybox is Debian's static one: all of the guest's other programs.
@@ -37,7 +39,7 @@ func WriteInitramfs(file string, payload Payload, kernel Kernel) (err error) {
 	defer func() { err = errors.Join(err, out.Close()) }()
 	w := bufio.NewWriterSize(out, 1<<20)
 	a := newArchive(w)
-	script := strings.Replace(string(initScript), "cd /guest", "VM_RUN='"+payload.Run+"'\ncd /guest", 1)
+	script := strings.Replace(string(initScript), "cd /guest", fmt.Sprintf("VM_RUN='%s' VM_SEED=%d\ncd /guest", payload.Run, payload.Seed), 1)
 	a.file("/init", 0o755, []byte(script))
 	a.copy("/bin/busybox", Busybox)
 	a.copy("/usr/local/bin/rtshield", payload.Rtshield)

@@ -23,11 +23,13 @@ import (
 // loop is the program of integration/hog.
 const loop = "/usr/local/bin/loop"
 
-// A loop that may use a CPU takes all of it, so that the bounds are far apart: an emulated machine is slow, not unfair.
+// A loop that may use a CPU takes all of it, so that the bounds are far apart. What kernel threads of an idle CPU take seems
+// more, up to 8 %, when the emulated CPU itself has to wait; but they run no user code.
 const (
-	window  = 2 * time.Second
-	nothing = 0.05
-	much    = 0.4
+	window     = 2 * time.Second
+	noUser     = 0.05
+	kernelsOwn = 0.25
+	much       = 0.4
 )
 
 // crowd is a pack of loops in cgroups of every kind.
@@ -114,7 +116,7 @@ func (c *crowd) away() {
 
 // usage lets the loops spin for a window, does something in the middle of it, and gives the share of it that each CPU
 // spent on tasks.
-func (c *crowd) usage(meanwhile func()) map[int]float64 {
+func (c *crowd) usage(meanwhile func()) map[int]share {
 	c.r.Helper()
 	c.Spin()
 	time.Sleep(window / 4) // whoever was on a CPU when the shield came is gone
@@ -130,10 +132,10 @@ func (c *crowd) usage(meanwhile func()) map[int]float64 {
 		return nil
 	})
 	c.Rest()
-	usage := map[int]float64{}
+	usage := map[int]share{}
 	for cpu, was := range first {
 		now := second[cpu]
-		usage[cpu] = max((now.tasks-was.tasks).Seconds(), (now.user-was.user).Seconds()) / took.Seconds()
+		usage[cpu] = share{(now.tasks - was.tasks).Seconds() / took.Seconds(), (now.user - was.user).Seconds() / took.Seconds()}
 	}
 	return usage
 }
@@ -143,8 +145,8 @@ func (c *crowd) keptOff(when string, held cpuset.CPUSet, meanwhile func()) {
 	c.r.Helper()
 	usage := c.usage(meanwhile)
 	for _, cpu := range held.List() {
-		if usage[cpu] > nothing {
-			c.r.Errorf("%s: CPU %d spent %.0f %% on tasks, though its container sleeps", when, cpu, 100*usage[cpu])
+		if usage[cpu].tasks > kernelsOwn || usage[cpu].user > noUser {
+			c.r.Errorf("%s: CPU %d spent %s on tasks, though its container sleeps", when, cpu, usage[cpu])
 		}
 	}
 	for _, line := range c.On(held) {
@@ -158,8 +160,8 @@ func (c *crowd) let(when string, cpus cpuset.CPUSet) {
 	c.r.Helper()
 	usage := c.usage(func() {})
 	for _, cpu := range cpus.List() {
-		if usage[cpu] < much {
-			c.r.Errorf("%s: CPU %d spent only %.0f %% on the loops", when, cpu, 100*usage[cpu])
+		if usage[cpu].tasks < much || usage[cpu].user < much/2 {
+			c.r.Errorf("%s: CPU %d spent only %s on the loops", when, cpu, usage[cpu])
 		}
 	}
 	if missing := cpus.Difference(c.All()); !missing.IsEmpty() {
@@ -168,15 +170,20 @@ func (c *crowd) let(when string, cpus cpuset.CPUSet) {
 	c.r.Logf("$ %s: share of each CPU %s", when, percent(usage))
 }
 
-func percent(usage map[int]float64) string {
+// share is what a CPU spent of a window on tasks, as of their last switch, and on user code, as of its ticks.
+type share struct{ tasks, user float64 }
+
+func (s share) String() string { return fmt.Sprintf("%.1f%% (user %.0f%%)", 100*s.tasks, 100*s.user) }
+
+func percent(usage map[int]share) string {
 	var words []string
 	for cpu := range len(usage) {
-		words = append(words, fmt.Sprintf("%d:%.1f%%", cpu, 100*usage[cpu]))
+		words = append(words, fmt.Sprintf("%d: %s", cpu, usage[cpu]))
 	}
-	return strings.Join(words, " ")
+	return strings.Join(words, ", ")
 }
 
-// spent is what a CPU has spent on tasks: all of them, as of their last switch, and user code, as of the last tick.
+// spent is the same in sum, since the boot.
 type spent struct{ tasks, user time.Duration }
 
 func runTimes(t testing.TB) map[int]spent {

@@ -53,13 +53,8 @@ func makeCgroups() error {
 		}
 	}
 	if unified() {
-		all, err := os.ReadFile(mount + "/cgroup.controllers")
-		if err != nil {
-			return err
-		}
-		enable := "+" + strings.Join(strings.Fields(string(all)), " +") // as the delegates would
 		for _, dir := range []string{"", "/pods", parent} {
-			if err := os.WriteFile(mount+dir+"/cgroup.subtree_control", []byte(enable), 0); err != nil {
+			if err := enable(dir); err != nil {
 				return err
 			}
 		}
@@ -71,6 +66,15 @@ func makeCgroups() error {
 		}
 	}
 	return nil
+}
+
+// enable turns on all controllers below a cgroup v2, as the delegates would.
+func enable(dir string) error {
+	all, err := os.ReadFile(mount + dir + "/cgroup.controllers")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(mount+dir+"/cgroup.subtree_control", []byte("+"+strings.Join(strings.Fields(string(all)), " +")), 0)
 }
 
 // inherit gives a cpuset of cgroup v1 all that its parent has: it starts empty, and then takes no process.
