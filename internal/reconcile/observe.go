@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"time"
 
@@ -62,7 +63,7 @@ func observe(root host.Root, ledger *shield.Ledger) (shield.Observation, error) 
 	}
 	seen.Online = online
 	for _, part := range []func() error{
-		func() error { return observeIRQs(root, ledger, seen) },
+		func() error { return observeIRQs(root, ledger, &seen) },
 		func() error { return observeCpusets(root, ledger, seen) },
 		func() error { return observeBudgets(root, ledger, seen) },
 		func() error { return observePartitions(root, ledger, seen) },
@@ -84,7 +85,7 @@ func emptyObservation() shield.Observation {
 
 // observeIRQs reads every interrupt's affinity. One that seems to be away from the granted CPUs already, though we have no
 // record of having moved it, is read again a moment later: it may be on its way back from the last container.
-func observeIRQs(root host.Root, ledger *shield.Ledger, seen shield.Observation) error {
+func observeIRQs(root host.Root, ledger *shield.Ledger, seen *shield.Observation) error {
 	numbers, err := irq.Numbers(root)
 	if err != nil {
 		return err
@@ -92,7 +93,7 @@ func observeIRQs(root host.Root, ledger *shield.Ledger, seen shield.Observation)
 	var doubtful []int
 	away := ledger.Away()
 	for _, number := range numbers {
-		knob, err := observeIRQ(root, seen, number)
+		knob, err := observeIRQ(root, *seen, number)
 		if err != nil {
 			return err
 		}
@@ -105,7 +106,12 @@ func observeIRQs(root host.Root, ledger *shield.Ledger, seen shield.Observation)
 		time.Sleep(settle)
 	}
 	for _, number := range doubtful {
-		if _, err := observeIRQ(root, seen, number); err != nil {
+		if _, err := observeIRQ(root, *seen, number); err != nil {
+			return err
+		}
+	}
+	if slices.ContainsFunc(ledger.Grants, func(g shield.Grant) bool { return len(g.Claim) > 0 }) {
+		if seen.Interrupts, err = irq.Names(root); err != nil {
 			return err
 		}
 	}
@@ -175,15 +181,15 @@ func observePartitions(root host.Root, ledger *shield.Ledger, seen shield.Observ
 		dirs[knob.Name] = true
 	}
 	for dir := range dirs {
-		exclusive, err := hostcpuset.Exclusive(root, dir)
+		kind, err := hostcpuset.PartitionType(root, dir)
 		if gone(err) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		kind, err := hostcpuset.PartitionType(root, dir)
-		if err != nil {
+		exclusive, err := hostcpuset.Exclusive(root, dir)
+		if err != nil && !gone(err) { // Linux before 6.7 has no such file
 			return err
 		}
 		seen.Partitions[dir] = shield.PartitionState{Exclusive: exclusive, Type: kind}

@@ -58,6 +58,8 @@ type Observation struct {
 	Online cpuset.CPUSet
 	// Masks holds the knobs whose value is a CPU list.
 	Masks map[Knob]cpuset.CPUSet
+	// Interrupts holds the names of each by number, where a grant claims some.
+	Interrupts map[int][]string
 	// Budgets holds cgroup v1 cpu directories.
 	Budgets map[string]BudgetState
 	// Partitions holds cgroup v2 directories.
@@ -107,6 +109,8 @@ type Setting struct {
 	// Written says that we have written this interrupt before, so that what it reads now cannot be trusted for a moment:
 	// while the kernel moves an interrupt, smp_affinity_list shows its former value (seen on Linux 6.18, below 1 ms).
 	Written bool
+	// For is the container that claims this interrupt.
+	For Key
 	// Label is a thread's name.
 	Label string
 }
@@ -140,6 +144,7 @@ func planMasks(ledger *Ledger, seen Observation) []Setting {
 			baseline, _ = cpuset.Parse(recorded)
 		}
 		var want cpuset.CPUSet
+		claimant := claimedBy(ledger, seen, knob)
 		switch knob.Kind {
 		case IRQ, IRQDefault:
 			want = lessTaken(baseline, away, ledger.Housekeeping.Difference(away), seen.Online)
@@ -152,10 +157,15 @@ func planMasks(ledger *Ledger, seen Observation) []Setting {
 		default:
 			want = lessTaken(baseline, held, ledger.Housekeeping.Difference(held), seen.Online)
 		}
+		setting := Setting{Knob: knob, Baseline: baseline.String(), Now: now.String(), Written: known && knob.Kind == IRQ}
+		if claimant != nil {
+			want, setting.For = claimant.CPUs.CPUSet, claimant.Key
+		}
 		if !known && want.Equals(baseline) {
 			continue
 		}
-		settings = append(settings, Setting{Knob: knob, Baseline: baseline.String(), Now: now.String(), Want: want.String(), Written: known && knob.Kind == IRQ})
+		setting.Want = want.String()
+		settings = append(settings, setting)
 	}
 	return settings
 }
