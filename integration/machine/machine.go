@@ -23,8 +23,8 @@ func Exempt() []string {
 		}
 		comm, err := os.ReadFile(filepath.Join(dir, "comm"))
 		name := strings.TrimSuffix(string(comm), "\n")
-		if err != nil || name == "" || string(comm) == string(self) {
-			continue
+		if err != nil || name == "" || string(comm) == string(self) || strings.HasPrefix(name, "runc:[") {
+			continue // the last is a container that somebody creates just now: exempt by that name would be ours too
 		}
 		names = append(names, literal.Replace(name))
 	}

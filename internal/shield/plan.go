@@ -171,8 +171,11 @@ func planMasks(ledger *Ledger, seen Observation) []Setting {
 }
 
 // inheritedCpuset: a cgroup v1 directory that was made below one that we had shrunk got a copy of the shrunk set. It gets
-// back what its parent does.
+// back what its parent does, unless it is a container's that asked for just these CPUs.
 func inheritedCpuset(ledger *Ledger, seen Observation, knob Knob, now cpuset.CPUSet) (string, bool) {
+	if slices.ContainsFunc(ledger.Ordinary, func(o Ordinary) bool { return o.Cpuset == knob.Name && o.Wanted.Equals(now) }) {
+		return "", false
+	}
 	for dir := path.Dir(knob.Name); dir != "/" && dir != "."; dir = path.Dir(dir) {
 		parent := Knob{Cpuset, dir}
 		if recorded, known := ledger.Baselines[parent.String()]; known {

@@ -2,6 +2,7 @@ package shield
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -61,6 +62,23 @@ func TestPlanLeavesAloneWhatNobodyTouches(t *testing.T) {
 	seen := Observation{Online: set(t, "0-3"), Masks: map[Knob]cpuset.CPUSet{irqKnob(1): set(t, "0-1"), irqKnob(2): set(t, "0-3")}}
 	if plan := Plan(ledger, seen); len(plan) != 1 || plan[0].Name != "2" {
 		t.Errorf("%+v", plan)
+	}
+}
+
+// Both were made below a cpuset that was shrunk from 0-3 to 0-1. One copied it, the other asked for what is there.
+func TestACopyOfAShrunkCpusetIsWidenedAndAChoiceIsNot(t *testing.T) {
+	ledger := &Ledger{Housekeeping: cpus(t, "0-1"), Baselines: map[string]string{"cpuset:/c/a": "0-3"}}
+	ledger.AddOrdinary(Ordinary{Key: Key{"/r", "chosen"}, Wanted: cpus(t, "0-1"), Bound: true, Cpuset: "/c/a/chosen"})
+	masks := map[Knob]cpuset.CPUSet{}
+	for _, dir := range []string{"/c/a", "/c/a/copied", "/c/a/chosen"} {
+		masks[Knob{Cpuset, dir}] = set(t, "0-1")
+	}
+	got := map[string]string{}
+	for _, setting := range Plan(ledger, Observation{Online: set(t, "0-3"), Masks: masks}) {
+		got[setting.Name] = setting.Want
+	}
+	if want := map[string]string{"/c/a": "0-3", "/c/a/copied": "0-3"}; !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 
