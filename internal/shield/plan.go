@@ -140,6 +140,9 @@ func planMasks(ledger *Ledger, seen Observation) []Setting {
 		if !known && knob.Kind == Cpuset {
 			recorded, known = inheritedCpuset(ledger, seen, knob, now)
 		}
+		if !known && knob.Kind == IRQ {
+			recorded, known = inheritedAffinity(ledger, seen, knob, now)
+		}
 		if known {
 			baseline, _ = cpuset.Parse(recorded)
 		}
@@ -183,6 +186,17 @@ func inheritedCpuset(ledger *Ledger, seen Observation, knob Knob, now cpuset.CPU
 		}
 	}
 	return "", false
+}
+
+// inheritedAffinity: an interrupt that appeared since default_smp_affinity was changed got that, and gets back what it does.
+func inheritedAffinity(ledger *Ledger, seen Observation, knob Knob, now cpuset.CPUSet) (string, bool) {
+	preset := Knob{Kind: IRQDefault}
+	recorded, changed := ledger.Baselines[preset.String()]
+	number, err := strconv.Atoi(knob.Name)
+	if !changed || err != nil || ledger.IRQs.IsEmpty() || ledger.IRQs.Contains(number) {
+		return "", false
+	}
+	return recorded, seen.Masks[preset].Equals(now)
 }
 
 // lessTaken is the heart of the plan for a mask. What would be left without any CPU goes to the refuge, and stays as

@@ -82,6 +82,26 @@ func TestACopyOfAShrunkCpusetIsWidenedAndAChoiceIsNot(t *testing.T) {
 	}
 }
 
+func TestAnInterruptThatAppearedSinceGetsBackWhatNewOnesGet(t *testing.T) {
+	preset := Knob{Kind: IRQDefault}
+	seen := Observation{Online: set(t, "0-3"), Masks: map[Knob]cpuset.CPUSet{preset: set(t, "0-3"), irqKnob(1): set(t, "0-1"), irqKnob(2): set(t, "0-3")}}
+	ledger := &Ledger{Housekeeping: cpus(t, "0-1"), Baselines: map[string]string{}}
+	ledger.NoteIRQs(seen)
+	ledger.Add(Grant{Bound: true, Key: Key{"/r", "a"}, CPUs: cpus(t, "2-3"), IRQ: "away"})
+	ledger.Note(preset, "0-3")
+	seen.Masks[preset], seen.Masks[irqKnob(2)], seen.Masks[irqKnob(3)] = set(t, "0-1"), set(t, "0-1"), set(t, "0-1")
+	ledger.NoteIRQs(seen) // too late to count 3 among those from before
+	ledger.Note(irqKnob(2), "0-3")
+	ledger.Release(Key{"/r", "a"})
+	got := map[string]string{}
+	for _, setting := range Plan(ledger, seen) {
+		got[setting.Name] = setting.Want
+	}
+	if want := map[string]string{"": "0-3", "2": "0-3", "3": "0-3"}; !maps.Equal(got, want) { // and 1 stays as it was
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 // TestPlanOfBudgets draws the cgroup tree: /a/b/x and /a/c are containers' own, /a/other is somebody else's.
 func TestPlanOfBudgets(t *testing.T) {
 	ledger := &Ledger{Baselines: map[string]string{}}
