@@ -102,6 +102,40 @@ func TestAnInterruptThatAppearedSinceGetsBackWhatNewOnesGet(t *testing.T) {
 	}
 }
 
+// 4-5 are a partition, and 6-7 are then taken at level cpuset: what a thread shows by then is not all that it had.
+func TestAThreadMovedBesideAPartitionGetsAllBack(t *testing.T) {
+	ledger := &Ledger{Housekeeping: cpus(t, "0-1"), Baselines: map[string]string{}}
+	ledger.Add(Grant{Bound: true, Key: Key{"/r", "partition"}, CPUs: cpus(t, "4-5"), Level: LevelPartition})
+	knob := Knob{Thread, "1:24"}
+	plan := func(now string) Setting {
+		t.Helper()
+		settings := Plan(ledger, Observation{Online: set(t, "0-7"), Threads: map[Knob]ThreadState{
+			knob: {CPUs: set(t, now), Allowed: set(t, "0-7"), Loose: true},
+		}})
+		if len(settings) == 0 {
+			return Setting{}
+		}
+		return settings[0]
+	}
+	if got := plan("0-3,6-7"); got.Want != "" {
+		t.Errorf("beside the partition alone it is touched: %+v", got)
+	}
+	ledger.Add(Grant{Bound: true, Key: Key{"/r", "cpuset"}, CPUs: cpus(t, "6-7"), Level: LevelCpuset})
+	got := plan("0-3,6-7")
+	if got.Baseline != "0-7" || got.Want != "0-3" {
+		t.Errorf("beside both: %+v", got)
+	}
+	ledger.Note(knob, got.Baseline)
+	ledger.Release(Key{"/r", "partition"})
+	if got := plan("0-3"); got.Want != "0-5" {
+		t.Errorf("without the partition: %+v", got)
+	}
+	ledger.Release(Key{"/r", "cpuset"})
+	if got := plan("0-5"); got.Want != "0-7" {
+		t.Errorf("without both: %+v", got)
+	}
+}
+
 // TestPlanOfBudgets draws the cgroup tree: /a/b/x and /a/c are containers' own, /a/other is somebody else's.
 func TestPlanOfBudgets(t *testing.T) {
 	ledger := &Ledger{Baselines: map[string]string{}}

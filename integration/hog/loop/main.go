@@ -92,7 +92,7 @@ func cpu() uint32 {
 var sink int
 
 func spin() {
-	for i := range 2000 {
+	for i := range 20000 {
 		sink += i
 	}
 }

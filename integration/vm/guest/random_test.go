@@ -35,7 +35,8 @@ func TestNothingIsLostOrLeftInAnyOrder(t *testing.T) {
 		if release := text(r, "/proc/sys/kernel/osrelease"); !strings.HasPrefix(release, "6.12.") || isolated(r) {
 			r.Skip("200 random steps are played on 6.12, and by `make test` on its host")
 		}
-		p := &player{rig: r}
+		p, before := &player{rig: r}, r.before
+		r.Cleanup(func() { r.before = before }) // with the parents gone
 		for _, dir := range p.Parents()[1:] {
 			p.mkdir(dir)
 		}
