@@ -24,6 +24,9 @@ const guestOutput = `=== guest begins
 === RUN   TestAKernelLacksIt
     a_test.go:20: no such file
 --- SKIP: TestAKernelLacksIt (0.00s)
+=== RUN   TestOneKernelIsEnoughForIt
+    a_test.go:20: elsewhere: it takes long
+--- SKIP: TestOneKernelIsEnoughForIt (0.00s)
 === RUN   TestItHangs
 `
 

@@ -289,7 +289,7 @@ func (c *crowd) unchanged(when string) {
 	full := fmt.Sprintf(`cpuset.cpus: was "", is %q`, topology(c.r).Online)
 	for _, line := range c.before.Changed() {
 		if strings.HasSuffix(line, full) && c.r.cannotEmpty() != nil {
-			c.r.Logf("limit: cpuset.cpus of cgroups with processes is %s afterwards and not empty as before: %v", topology(c.r).Online, unix.ENOSPC)
+			c.r.Logf("limit: cpuset.cpus of a cgroup that has processes is %s afterwards and not empty as before: %v", topology(c.r).Online, unix.ENOSPC)
 			continue
 		}
 		if !ofItself(line) && !strings.Contains(line, "/late/") && !strings.Contains(line, parent+"/neighbour/") {
