@@ -78,7 +78,7 @@ func observe(root host.Root, ledger *shield.Ledger) (shield.Observation, error) 
 
 func emptyObservation() shield.Observation {
 	return shield.Observation{
-		Masks: map[shield.Knob]cpuset.CPUSet{}, Budgets: map[string]shield.BudgetState{},
+		Masks: map[shield.Knob]cpuset.CPUSet{}, Near: map[shield.Knob]cpuset.CPUSet{}, Budgets: map[string]shield.BudgetState{},
 		Partitions: map[string]shield.PartitionState{}, Threads: map[shield.Knob]shield.ThreadState{},
 	}
 }
@@ -98,6 +98,11 @@ func observeIRQs(root host.Root, ledger *shield.Ledger, seen *shield.Observation
 			return err
 		}
 		_, known := ledger.Baselines[knob.String()]
+		if !known && ledger.NewIRQ(knob) {
+			if near, err := irq.Near(root, number); err == nil {
+				seen.Near[knob] = near
+			}
+		}
 		if cpus, movable := seen.Masks[knob]; movable && !known && !away.IsEmpty() && cpus.Intersection(away).IsEmpty() {
 			doubtful = append(doubtful, number)
 		}

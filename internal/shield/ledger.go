@@ -131,6 +131,12 @@ func (l *Ledger) NoteIRQs(seen Observation) {
 	l.IRQs = CPUsOf(cpuset.New(numbers...))
 }
 
+// NewIRQ says whether an interrupt has appeared since.
+func (l *Ledger) NewIRQ(knob Knob) bool {
+	number, err := strconv.Atoi(knob.Name)
+	return err == nil && !l.IRQs.IsEmpty() && !l.IRQs.Contains(number)
+}
+
 // Noted lists the knobs with a baseline that are of one of these kinds.
 func (l *Ledger) Noted(kinds ...Kind) []Knob {
 	var knobs []Knob

@@ -58,6 +58,8 @@ type Observation struct {
 	Online cpuset.CPUSet
 	// Masks holds the knobs whose value is a CPU list.
 	Masks map[Knob]cpuset.CPUSet
+	// Near holds, for the interrupts that are new to the ledger, the CPUs of the device's node where it has one.
+	Near map[Knob]cpuset.CPUSet
 	// Interrupts holds the names of each by number, where a grant claims some.
 	Interrupts map[int][]string
 	// Budgets holds cgroup v1 cpu directories.
@@ -188,15 +190,21 @@ func inheritedCpuset(ledger *Ledger, seen Observation, knob Knob, now cpuset.CPU
 	return "", false
 }
 
-// inheritedAffinity: an interrupt that appeared since default_smp_affinity was changed got that, and gets back what it does.
+// inheritedAffinity: an interrupt that appeared since default_smp_affinity was changed got that, of it the CPUs next to the
+// device if there are any. It gets back what it would have had.
 func inheritedAffinity(ledger *Ledger, seen Observation, knob Knob, now cpuset.CPUSet) (string, bool) {
-	preset := Knob{Kind: IRQDefault}
-	recorded, changed := ledger.Baselines[preset.String()]
-	number, err := strconv.Atoi(knob.Name)
-	if !changed || err != nil || ledger.IRQs.IsEmpty() || ledger.IRQs.Contains(number) {
+	recorded, changed := ledger.Baselines[Knob{Kind: IRQDefault}.String()]
+	if !changed || !ledger.NewIRQ(knob) {
 		return "", false
 	}
-	return recorded, seen.Masks[preset].Equals(now)
+	preset := func(mask cpuset.CPUSet) cpuset.CPUSet {
+		if near := mask.Intersection(seen.Near[knob]); !near.IsEmpty() {
+			return near
+		}
+		return mask
+	}
+	before, _ := cpuset.Parse(recorded)
+	return preset(before).String(), now.Equals(preset(seen.Masks[Knob{Kind: IRQDefault}]))
 }
 
 // lessTaken is the heart of the plan for a mask. What would be left without any CPU goes to the refuge, and stays as

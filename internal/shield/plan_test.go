@@ -90,6 +90,7 @@ func TestAnInterruptThatAppearedSinceGetsBackWhatNewOnesGet(t *testing.T) {
 	ledger.Add(Grant{Bound: true, Key: Key{"/r", "a"}, CPUs: cpus(t, "2-3"), IRQ: "away"})
 	ledger.Note(preset, "0-3")
 	seen.Masks[preset], seen.Masks[irqKnob(2)], seen.Masks[irqKnob(3)] = set(t, "0-1"), set(t, "0-1"), set(t, "0-1")
+	seen.Masks[irqKnob(4)], seen.Near = set(t, "1"), map[Knob]cpuset.CPUSet{irqKnob(4): set(t, "1-2")}
 	ledger.NoteIRQs(seen) // too late to count 3 among those from before
 	ledger.Note(irqKnob(2), "0-3")
 	ledger.Release(Key{"/r", "a"})
@@ -97,7 +98,7 @@ func TestAnInterruptThatAppearedSinceGetsBackWhatNewOnesGet(t *testing.T) {
 	for _, setting := range Plan(ledger, seen) {
 		got[setting.Name] = setting.Want
 	}
-	if want := map[string]string{"": "0-3", "2": "0-3", "3": "0-3"}; !maps.Equal(got, want) { // and 1 stays as it was
+	if want := map[string]string{"": "0-3", "2": "0-3", "3": "0-3", "4": "1-2"}; !maps.Equal(got, want) { // and 1 stays as it was
 		t.Errorf("got %v, want %v", got, want)
 	}
 }

@@ -52,6 +52,16 @@ func Effective(root host.Root, number int) (cpuset.CPUSet, error) {
 	return readList(root, number, "effective_affinity_list")
 }
 
+// Near gives the CPUs of the node that an interrupt's device is next to, which is where the kernel starts it; none for a
+// device without a node.
+func Near(root host.Root, number int) (cpuset.CPUSet, error) {
+	node, err := root.Read("proc/irq", strconv.Itoa(number), "node")
+	if err != nil || node == "-1" {
+		return cpuset.New(), err
+	}
+	return root.ReadList("sys/devices/system/node/node"+node, "cpulist")
+}
+
 func readList(root host.Root, number int, file string) (cpuset.CPUSet, error) {
 	text, err := root.Read("proc/irq", strconv.Itoa(number), file)
 	if errors.Is(err, unix.EIO) { // per-CPU interrupts of some architectures have the file but no answer
