@@ -37,6 +37,9 @@ func printStatus(w io.Writer, now *status.Status) {
 	}
 	table.Flush()
 	for _, grant := range now.Grants {
+		printInterference(w, grant)
+	}
+	for _, grant := range now.Grants {
 		if len(grant.Limits) == 0 {
 			continue
 		}

@@ -77,10 +77,14 @@ func (f *field) cases(ctx context.Context) (_ []benchCase, stop func(), err erro
 		{"runc", "", []string{"/bin/true"}},
 		{"ordinary", "", []string{"/bin/true"}},
 		{"shielded", "fifo", []string{"/bin/true"}},
+		{"hooked", "", []string{"/bin/true"}},
 	} {
 		err := bundle.New(f.bundle(b.name), f.rootfs, f.runc, func(spec *specs.Spec) {
 			spec.Process.Args = b.args
 			spec.Linux.CgroupsPath = "/" + f.id(b.name)
+			if b.name == "hooked" { // what two hooks cost that do nothing
+				spec.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{Path: "/bin/true"}}, Poststop: []specs.Hook{{Path: "/bin/true"}}}
+			}
 			if b.class != "" {
 				spec.Annotations = map[string]string{"rtshield.io/class": b.class}
 			}
@@ -109,6 +113,11 @@ func (f *field) cases(ctx context.Context) (_ []benchCase, stop func(), err erro
 			rtshield: f.run(f.rtshield, "ordinary"),
 		},
 		{
+			name:     "the same with two empty hooks, by runc itself",
+			runc:     f.run(f.runc, "runc"),
+			rtshield: f.run(f.runc, "hooked"),
+		},
+		{
 			name: "`run` of a shielded container", limit: 1.4,
 			runc:     f.run(f.runc, "runc"),
 			rtshield: f.run(f.rtshield, "shielded"),
@@ -135,6 +144,11 @@ func (f *field) run(program, bundle string) func(context.Context) (time.Duration
 // `run --detach` starts would keep a pipe open; errors go to a file. Ctrl-C does not
 // cut a verb short, it is over in milliseconds; measure looks in between.
 func (f *field) time(ctx context.Context, program string, args ...string) (time.Duration, error) {
+	return f.command(ctx, program, append([]string{"--root", filepath.Join(f.dir, "root")}, args...)...)
+}
+
+// command is time without the root.
+func (f *field) command(ctx context.Context, program string, args ...string) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	stderr, err := os.Create(filepath.Join(f.dir, "stderr"))
@@ -142,7 +156,7 @@ func (f *field) time(ctx context.Context, program string, args ...string) (time.
 		return 0, err
 	}
 	defer stderr.Close()
-	cmd := exec.CommandContext(ctx, program, append([]string{"--root", filepath.Join(f.dir, "root")}, args...)...)
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = f.env
 	cmd.Stderr = stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -71,6 +71,11 @@ func run(ctx context.Context, bin string, pairs int) (err error) {
 	}
 	stop()
 	report(os.Stdout, results, pairs, f)
+	counts, err := f.files(ctx)
+	if err != nil {
+		return err
+	}
+	reportFiles(os.Stdout, counts)
 	// Not what is measured here, but a bench that changes the host is no bench.
 	for _, line := range snapshot.Diff(before, snapshot.Take()) {
 		fmt.Fprintln(os.Stderr, "bench: not as before:", line)

@@ -21,7 +21,11 @@ func report(w io.Writer, results []result, pairs int, f *field) {
 	fmt.Fprintln(w, "| | runc, ms | rtshield, ms | ratio | limit |")
 	fmt.Fprintln(w, "|---|---:|---:|---:|---:|")
 	for _, r := range results {
-		fmt.Fprintf(w, "| %s | %s | %s | %.2f | %.2f |\n", r.name, ms(r.runc), ms(r.rtshield), r.ratio(), r.limit)
+		limit := ""
+		if r.limit > 0 {
+			limit = fmt.Sprintf("%.2f", r.limit)
+		}
+		fmt.Fprintf(w, "| %s | %s | %s | %.2f | %s |\n", r.name, ms(r.runc), ms(r.rtshield), r.ratio(), limit)
 	}
 	fmt.Fprintf(w, "\nMedians of %d interleaved pairs each; %s. ", pairs, machine())
 	fmt.Fprintf(w, "The program has %s MB (limit %.0f); %s.\n", size(f.rtshield), sizeLimit/1e6, version(f.runc))

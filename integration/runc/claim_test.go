@@ -31,7 +31,8 @@ func interruptsOf(r *rig.Rig, managed bool) []interrupt {
 	var found []interrupt
 	for name, all := range byName {
 		number, _ := strconv.Atoi(all[0].number)
-		if name != "" && !strings.Contains(name, ",") && len(all) == 1 && irq.Fixed(host.System, number) == managed {
+		_, fixed, err := irq.Affinity(host.System, number)
+		if name != "" && !strings.Contains(name, ",") && len(all) == 1 && err == nil && fixed == managed {
 			found = append(found, all[0])
 		}
 	}

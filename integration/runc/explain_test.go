@@ -55,7 +55,7 @@ func TestExplainSaysWhatCreateThenDoesAndChangesNothing(t *testing.T) {
 	})
 }
 
-// agrees compares what a decision settles; who owns it and where it lives come later.
+// agrees compares what a decision settles; who owns it, where it lives and what was counted come later.
 func agrees(r *rig.Rig, foreseen, real shield.Grant) {
 	r.Helper()
 	for _, limit := range real.Limits {
@@ -66,6 +66,7 @@ func agrees(r *rig.Rig, foreseen, real shield.Grant) {
 	foreseen.Limits, real.Limits = nil, nil // explain adds those of the interrupts, which status computes
 	for _, grant := range []*shield.Grant{&foreseen, &real} {
 		grant.Owner, grant.Bound, grant.Created, grant.Cgroups = shield.Owner{}, false, foreseen.Created, shield.Cgroups{}
+		grant.Start = nil
 	}
 	x, _ := json.Marshal(foreseen)
 	y, _ := json.Marshal(real)

@@ -2,6 +2,7 @@ package host
 
 import (
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -118,16 +119,42 @@ func hasOption(options, wanted string) bool {
 
 // CgroupPopulated says whether any process is left in a cgroup directory or below it.
 func (r Root) CgroupPopulated(dir string) bool {
-	populated := false
-	_ = filepath.WalkDir(r.Path(dir), func(path string, entry os.DirEntry, err error) error {
-		if err != nil || !entry.IsDir() || populated {
-			return filepath.SkipDir
+	for range r.cgroupProcs(dir) {
+		return true
+	}
+	return false
+}
+
+// CgroupProcesses lists the processes in a cgroup directory and below it.
+func (r Root) CgroupProcesses(dir string) []int {
+	var pids []int
+	for procs := range r.cgroupProcs(dir) {
+		for line := range strings.Lines(procs) {
+			if pid, err := strconv.Atoi(strings.TrimSpace(line)); err == nil && pid > 0 { // 0: of another pid namespace
+				pids = append(pids, pid)
+			}
 		}
-		procs, err := os.ReadFile(filepath.Join(path, "cgroup.procs"))
-		populated = err == nil && len(procs) > 0
-		return nil
-	})
-	return populated
+	}
+	return pids
+}
+
+// cgroupProcs yields every cgroup.procs that is not empty.
+func (r Root) cgroupProcs(dir string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		_ = filepath.WalkDir(r.Path(dir), func(path string, entry os.DirEntry, err error) error {
+			if err != nil {
+				return filepath.SkipDir // removed just now
+			}
+			if !entry.IsDir() {
+				return nil // SkipDir would skip the directories behind it too
+			}
+			procs, err := os.ReadFile(filepath.Join(path, "cgroup.procs"))
+			if err == nil && len(procs) > 0 && !yield(string(procs)) {
+				return filepath.SkipAll
+			}
+			return nil
+		})
+	}
 }
 
 // Ancestors lists a cgroup directory with those above it, from right below the mount down to itself.

@@ -3,6 +3,7 @@ package host
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -112,4 +113,19 @@ func must(start uint64, err error) uint64 {
 		panic(err)
 	}
 	return start
+}
+
+func TestAProcessBelowACgroupIsFoundBehindItsFiles(t *testing.T) {
+	root := tree(t, map[string]string{
+		"cg/cgroup.procs": "", "cg/cgroup.type": "domain\n", "cg/init.scope/cgroup.procs": "7\n0\n", "cg/other/cgroup.procs": "9\n",
+	})
+	if !root.CgroupPopulated("cg") {
+		t.Error("it looks empty")
+	}
+	if pids := root.CgroupProcesses("cg"); !slices.Equal(pids, []int{7, 9}) {
+		t.Errorf("processes %v", pids)
+	}
+	if root.CgroupPopulated("gone") || root.CgroupProcesses("gone") != nil {
+		t.Error("a directory that is gone has processes")
+	}
 }

@@ -34,20 +34,7 @@ func Plan(root host.Root, ledger *shield.Ledger, foresee func(*shield.Observatio
 	if foresee != nil {
 		foresee(&seen)
 	}
-	return plan(root, ledger, seen), nil
-}
-
-func plan(root host.Root, ledger *shield.Ledger, seen shield.Observation) []shield.Setting {
-	settings := shield.Plan(ledger, seen)
-	for i, setting := range settings {
-		if setting.Kind != shield.IRQ || !setting.Differs() {
-			continue
-		}
-		if number, err := strconv.Atoi(setting.Name); err == nil && irq.Fixed(root, number) {
-			settings[i].Fixed = irq.ErrManaged.Error()
-		}
-	}
-	return settings
+	return shield.Plan(ledger, seen), nil
 }
 
 // observe reads every knob that the ledger's grants or baselines concern, but for threads. Without either, it reads
@@ -78,7 +65,7 @@ func observe(root host.Root, ledger *shield.Ledger) (shield.Observation, error) 
 
 func emptyObservation() shield.Observation {
 	return shield.Observation{
-		Masks: map[shield.Knob]cpuset.CPUSet{}, Near: map[shield.Knob]cpuset.CPUSet{}, Budgets: map[string]shield.BudgetState{},
+		Masks: map[shield.Knob]string{}, Fixed: map[shield.Knob]string{}, Near: map[shield.Knob]cpuset.CPUSet{}, Budgets: map[string]shield.BudgetState{},
 		Partitions: map[string]shield.PartitionState{}, Threads: map[shield.Knob]shield.ThreadState{},
 	}
 }
@@ -92,6 +79,7 @@ func observeIRQs(root host.Root, ledger *shield.Ledger, seen *shield.Observation
 	}
 	var doubtful []int
 	away := ledger.Away()
+	reachesAway := shield.Reaching(away)
 	for _, number := range numbers {
 		knob, err := observeIRQ(root, *seen, number)
 		if err != nil {
@@ -103,7 +91,8 @@ func observeIRQs(root host.Root, ledger *shield.Ledger, seen *shield.Observation
 				seen.Near[knob] = near
 			}
 		}
-		if cpus, movable := seen.Masks[knob]; movable && !known && !away.IsEmpty() && cpus.Intersection(away).IsEmpty() {
+		list, movable := seen.Masks[knob]
+		if movable && !known && seen.Fixed[knob] == "" && !away.IsEmpty() && !reachesAway(list) {
 			doubtful = append(doubtful, number)
 		}
 	}
@@ -124,18 +113,21 @@ func observeIRQs(root host.Root, ledger *shield.Ledger, seen *shield.Observation
 	if err != nil {
 		return err
 	}
-	seen.Masks[shield.Knob{Kind: shield.IRQDefault}] = cpus
+	seen.Masks[shield.Knob{Kind: shield.IRQDefault}] = cpus.String()
 	return nil
 }
 
 func observeIRQ(root host.Root, seen shield.Observation, number int) (shield.Knob, error) {
 	knob := shield.Knob{Kind: shield.IRQ, Name: strconv.Itoa(number)}
-	cpus, err := irq.Affinity(root, number)
+	list, fixed, err := irq.Affinity(root, number)
 	if errors.Is(err, fs.ErrNotExist) {
 		return knob, nil
 	}
 	if err == nil {
-		seen.Masks[knob] = cpus
+		seen.Masks[knob] = list
+	}
+	if fixed {
+		seen.Fixed[knob] = irq.ErrManaged.Error()
 	}
 	return knob, err
 }
@@ -206,12 +198,12 @@ func observePartitions(root host.Root, ledger *shield.Ledger, seen shield.Observ
 func observeNoise(root host.Root, seen shield.Observation) {
 	for _, file := range noise.Masks(root) {
 		if cpus, err := noise.ReadMask(root, file); err == nil {
-			seen.Masks[shield.Knob{Kind: shield.Mask, Name: file}] = cpus
+			seen.Masks[shield.Knob{Kind: shield.Mask, Name: file}] = cpus.String()
 		}
 	}
 	for _, file := range noise.Lists(root) {
 		if cpus, err := root.ReadList(file); err == nil {
-			seen.Masks[shield.Knob{Kind: shield.List, Name: file}] = cpus
+			seen.Masks[shield.Knob{Kind: shield.List, Name: file}] = cpus.String()
 		}
 	}
 }

@@ -1,7 +1,7 @@
 package reconcile
 
 import (
-	"io/fs"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -46,7 +46,7 @@ func observeCpusets(root host.Root, ledger *shield.Ledger, seen shield.Observati
 		if err != nil {
 			return err
 		}
-		seen.Masks[shield.Knob{Kind: shield.Cpuset, Name: dir}] = cpus
+		seen.Masks[shield.Knob{Kind: shield.Cpuset, Name: dir}] = cpus.String()
 	}
 	return nil
 }
@@ -91,15 +91,23 @@ func anyLocal(ledger *shield.Ledger) bool {
 // walkCgroups visits the directories of a hierarchy, outermost first, with their paths as on the host. One that goes away
 // meanwhile is passed over. visit may return filepath.SkipDir.
 func walkCgroups(root host.Root, mount string, visit func(dir string) error) error {
-	return filepath.WalkDir(root.Path(mount), func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || !entry.IsDir() {
-			if gone(err) || err == nil {
-				return nil
-			}
-			return err
+	err := visit(mount)
+	if err != nil {
+		if errors.Is(err, filepath.SkipDir) {
+			return nil
 		}
-		return visit("/" + strings.TrimPrefix(strings.TrimPrefix(name, string(root)), "/"))
-	})
+		return err
+	}
+	below, err := root.Subdirectories(mount)
+	if gone(err) {
+		return nil
+	}
+	for _, name := range below {
+		if err == nil {
+			err = walkCgroups(root, filepath.Join(mount, name), visit)
+		}
+	}
+	return err
 }
 
 func isGrant(ledger *shield.Ledger, dir string) bool {
@@ -141,5 +149,5 @@ func isExempt(root host.Root, ledger *shield.Ledger, tid int, stat task.Stat) bo
 	if len(ledger.Exempt) == 0 {
 		return false
 	}
-	return task.Matches(ledger.Exempt, stat.Comm) || !stat.Kernel && task.Matches(ledger.Exempt, task.ProcessName(root, tid))
+	return task.Matches(ledger.Exempt, stat.Comm) || !stat.Kernel && !task.Leads(tid) && task.Matches(ledger.Exempt, task.ProcessName(root, tid))
 }

@@ -1,6 +1,7 @@
 package shield
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -64,6 +65,9 @@ type Grant struct {
 	Bundle  string    `json:"bundle"`
 	Created time.Time `json:"created"`
 	Cgroups Cgroups   `json:"cgroups"`
+	// Start is what had been counted on its CPUs when it got them (internal/host/interference); status tells what has come
+	// since. Policy does not look into it.
+	Start json.RawMessage `json:"start,omitempty"`
 }
 
 // Memory is what is done so that the container does not wait for memory. The zero value is nothing.
@@ -88,6 +92,8 @@ type Cgroups struct {
 	// Budgets is the chain of cgroup v1 cpu directories that need a real-time budget, top-down, the container's own
 	// last. Empty where the kernel wants none.
 	Budgets []string `json:"budgets,omitempty"`
+	// Account is where its CPU time is counted: cpuacct on cgroup v1.
+	Account string `json:"account,omitempty"`
 }
 
 // Held is all that nobody else may have.

@@ -56,8 +56,10 @@ func ParseKnob(text string) (Knob, error) {
 // Observation is what the kernel says now. It covers every interrupt, and every knob with a baseline that still exists.
 type Observation struct {
 	Online cpuset.CPUSet
-	// Masks holds the knobs whose value is a CPU list.
-	Masks map[Knob]cpuset.CPUSet
+	// Masks holds the knobs whose value is a set of CPUs, as lists in the kernel's format.
+	Masks map[Knob]string
+	// Fixed says of knobs that the kernel will not change them, and why, where that is seen without trying.
+	Fixed map[Knob]string
 	// Near holds, for the interrupts that are new to the ledger, the CPUs of the device's node where it has one.
 	Near map[Knob]cpuset.CPUSet
 	// Interrupts holds the names of each by number, where a grant claims some.
@@ -134,7 +136,11 @@ func Plan(ledger *Ledger, seen Observation) []Setting {
 }
 
 func planMasks(ledger *Ledger, seen Observation) []Setting {
-	away, held := ledger.Away(), ledger.Held()
+	lists := Lists{}
+	held := ledger.Held()
+	interrupts := newLesser(lists, ledger.Away(), ledger.Housekeeping.CPUSet, seen.Online)
+	others := newLesser(lists, held, ledger.Housekeeping.CPUSet, seen.Online)
+	rest := seen.Online.Difference(held).String()
 	var settings []Setting
 	for knob, now := range seen.Masks {
 		recorded, known := ledger.Baselines[knob.String()]
@@ -146,30 +152,25 @@ func planMasks(ledger *Ledger, seen Observation) []Setting {
 			recorded, known = inheritedAffinity(ledger, seen, knob, now)
 		}
 		if known {
-			baseline, _ = cpuset.Parse(recorded)
+			baseline = recorded
 		}
-		var want cpuset.CPUSet
-		claimant := claimedBy(ledger, seen, knob)
-		switch knob.Kind {
-		case IRQ, IRQDefault:
-			want = lessTaken(baseline, away, ledger.Housekeeping.Difference(away), seen.Online)
-		case Cpuset:
-			if baseline.IsEmpty() && !held.IsEmpty() { // on cgroup v2: all that the parent has
-				want = seen.Online.Difference(held)
-			} else {
-				want = lessTaken(baseline, held, ledger.Housekeeping.Difference(held), seen.Online)
-			}
+		setting := Setting{Knob: knob, Baseline: baseline, Now: now, Written: known && knob.Kind == IRQ}
+		switch claimant := claimedBy(ledger, seen, knob); {
+		case claimant != nil:
+			setting.Want, setting.For = claimant.CPUs.String(), claimant.Key
+		case knob.Kind == IRQ, knob.Kind == IRQDefault:
+			setting.Want = interrupts.of(baseline)
+		case knob.Kind == Cpuset && baseline == "" && !held.IsEmpty(): // on cgroup v2: all that the parent has
+			setting.Want = rest
 		default:
-			want = lessTaken(baseline, held, ledger.Housekeeping.Difference(held), seen.Online)
+			setting.Want = others.of(baseline)
 		}
-		setting := Setting{Knob: knob, Baseline: baseline.String(), Now: now.String(), Written: known && knob.Kind == IRQ}
-		if claimant != nil {
-			want, setting.For = claimant.CPUs.CPUSet, claimant.Key
-		}
-		if !known && want.Equals(baseline) {
+		if !known && setting.Want == baseline {
 			continue
 		}
-		setting.Want = want.String()
+		if setting.Differs() {
+			setting.Fixed = seen.Fixed[knob]
+		}
 		settings = append(settings, setting)
 	}
 	return settings
@@ -177,14 +178,14 @@ func planMasks(ledger *Ledger, seen Observation) []Setting {
 
 // inheritedCpuset: a cgroup v1 directory that was made below one that we had shrunk got a copy of the shrunk set. It gets
 // back what its parent does, unless it is a container's that asked for just these CPUs.
-func inheritedCpuset(ledger *Ledger, seen Observation, knob Knob, now cpuset.CPUSet) (string, bool) {
-	if slices.ContainsFunc(ledger.Ordinary, func(o Ordinary) bool { return o.Cpuset == knob.Name && o.Wanted.Equals(now) }) {
+func inheritedCpuset(ledger *Ledger, seen Observation, knob Knob, now string) (string, bool) {
+	if slices.ContainsFunc(ledger.Ordinary, func(o Ordinary) bool { return o.Cpuset == knob.Name && o.Wanted.String() == now }) {
 		return "", false
 	}
 	for dir := path.Dir(knob.Name); dir != "/" && dir != "."; dir = path.Dir(dir) {
 		parent := Knob{Cpuset, dir}
 		if recorded, known := ledger.Baselines[parent.String()]; known {
-			return recorded, !now.IsEmpty() && seen.Masks[parent].Equals(now)
+			return recorded, now != "" && seen.Masks[parent] == now
 		}
 	}
 	return "", false
@@ -192,19 +193,19 @@ func inheritedCpuset(ledger *Ledger, seen Observation, knob Knob, now cpuset.CPU
 
 // inheritedAffinity: an interrupt that appeared since default_smp_affinity was changed got that, of it the CPUs next to the
 // device if there are any. It gets back what it would have had.
-func inheritedAffinity(ledger *Ledger, seen Observation, knob Knob, now cpuset.CPUSet) (string, bool) {
+func inheritedAffinity(ledger *Ledger, seen Observation, knob Knob, now string) (string, bool) {
 	recorded, changed := ledger.Baselines[Knob{Kind: IRQDefault}.String()]
 	if !changed || !ledger.NewIRQ(knob) {
 		return "", false
 	}
-	preset := func(mask cpuset.CPUSet) cpuset.CPUSet {
+	preset := func(list string) string {
+		mask, _ := cpuset.Parse(list)
 		if near := mask.Intersection(seen.Near[knob]); !near.IsEmpty() {
-			return near
+			return near.String()
 		}
-		return mask
+		return list
 	}
-	before, _ := cpuset.Parse(recorded)
-	return preset(before).String(), now.Equals(preset(seen.Masks[Knob{Kind: IRQDefault}]))
+	return preset(recorded), now == preset(seen.Masks[Knob{Kind: IRQDefault}])
 }
 
 // lessTaken is the heart of the plan for a mask. What would be left without any CPU goes to the refuge, and stays as

@@ -46,7 +46,7 @@ func TestPlanOfMasks(t *testing.T) {
 			}
 			ledger.Add(Grant{Bound: true, Key: Key{"/r", "a"}, CPUs: cpus(t, c.held), IRQ: irq})
 		}
-		plan := Plan(ledger, Observation{Online: set(t, "0-3"), Masks: map[Knob]cpuset.CPUSet{knob: set(t, c.now)}})
+		plan := Plan(ledger, Observation{Online: set(t, "0-3"), Masks: map[Knob]string{knob: c.now}})
 		if c.want == c.now && len(plan) == 0 {
 			continue
 		}
@@ -59,7 +59,7 @@ func TestPlanOfMasks(t *testing.T) {
 func TestPlanLeavesAloneWhatNobodyTouches(t *testing.T) {
 	ledger := &Ledger{Housekeeping: cpus(t, "0")}
 	ledger.Add(Grant{Bound: true, Key: Key{"/r", "a"}, CPUs: cpus(t, "3"), IRQ: "away"})
-	seen := Observation{Online: set(t, "0-3"), Masks: map[Knob]cpuset.CPUSet{irqKnob(1): set(t, "0-1"), irqKnob(2): set(t, "0-3")}}
+	seen := Observation{Online: set(t, "0-3"), Masks: map[Knob]string{irqKnob(1): "0-1", irqKnob(2): "0-3"}}
 	if plan := Plan(ledger, seen); len(plan) != 1 || plan[0].Name != "2" {
 		t.Errorf("%+v", plan)
 	}
@@ -69,9 +69,9 @@ func TestPlanLeavesAloneWhatNobodyTouches(t *testing.T) {
 func TestACopyOfAShrunkCpusetIsWidenedAndAChoiceIsNot(t *testing.T) {
 	ledger := &Ledger{Housekeeping: cpus(t, "0-1"), Baselines: map[string]string{"cpuset:/c/a": "0-3"}}
 	ledger.AddOrdinary(Ordinary{Key: Key{"/r", "chosen"}, Wanted: cpus(t, "0-1"), Bound: true, Cpuset: "/c/a/chosen"})
-	masks := map[Knob]cpuset.CPUSet{}
+	masks := map[Knob]string{}
 	for _, dir := range []string{"/c/a", "/c/a/copied", "/c/a/chosen"} {
-		masks[Knob{Cpuset, dir}] = set(t, "0-1")
+		masks[Knob{Cpuset, dir}] = "0-1"
 	}
 	got := map[string]string{}
 	for _, setting := range Plan(ledger, Observation{Online: set(t, "0-3"), Masks: masks}) {
@@ -84,13 +84,13 @@ func TestACopyOfAShrunkCpusetIsWidenedAndAChoiceIsNot(t *testing.T) {
 
 func TestAnInterruptThatAppearedSinceGetsBackWhatNewOnesGet(t *testing.T) {
 	preset := Knob{Kind: IRQDefault}
-	seen := Observation{Online: set(t, "0-3"), Masks: map[Knob]cpuset.CPUSet{preset: set(t, "0-3"), irqKnob(1): set(t, "0-1"), irqKnob(2): set(t, "0-3")}}
+	seen := Observation{Online: set(t, "0-3"), Masks: map[Knob]string{preset: "0-3", irqKnob(1): "0-1", irqKnob(2): "0-3"}}
 	ledger := &Ledger{Housekeeping: cpus(t, "0-1"), Baselines: map[string]string{}}
 	ledger.NoteIRQs(seen)
 	ledger.Add(Grant{Bound: true, Key: Key{"/r", "a"}, CPUs: cpus(t, "2-3"), IRQ: "away"})
 	ledger.Note(preset, "0-3")
-	seen.Masks[preset], seen.Masks[irqKnob(2)], seen.Masks[irqKnob(3)] = set(t, "0-1"), set(t, "0-1"), set(t, "0-1")
-	seen.Masks[irqKnob(4)], seen.Near = set(t, "1"), map[Knob]cpuset.CPUSet{irqKnob(4): set(t, "1-2")}
+	seen.Masks[preset], seen.Masks[irqKnob(2)], seen.Masks[irqKnob(3)] = "0-1", "0-1", "0-1"
+	seen.Masks[irqKnob(4)], seen.Near = "1", map[Knob]cpuset.CPUSet{irqKnob(4): set(t, "1-2")}
 	ledger.NoteIRQs(seen) // too late to count 3 among those from before
 	ledger.Note(irqKnob(2), "0-3")
 	ledger.Release(Key{"/r", "a"})
@@ -202,7 +202,11 @@ func TestAnyOrderOfGrantsEndsAtTheBaseline(t *testing.T) {
 	}
 	ledger := &Ledger{Housekeeping: cpus(t, "0-3"), Baselines: map[string]string{}}
 	reconcile := func(stopAfter int) {
-		settings := Plan(ledger, Observation{Online: set(t, "0-15"), Masks: kernel})
+		masks := map[Knob]string{}
+		for knob, mask := range kernel {
+			masks[knob] = mask.String()
+		}
+		settings := Plan(ledger, Observation{Online: set(t, "0-15"), Masks: masks})
 		for _, s := range settings { // all baselines before the first write
 			if _, known := ledger.Baselines[s.Knob.String()]; !known && s.Differs() {
 				ledger.Baselines[s.Knob.String()] = s.Baseline

@@ -7,6 +7,7 @@ import (
 
 	"github.com/rtshield/rtshield/internal/config"
 	"github.com/rtshield/rtshield/internal/host"
+	"github.com/rtshield/rtshield/internal/host/interference"
 	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
 )
@@ -38,6 +39,8 @@ type Grant struct {
 	Budget  shield.Budget  `json:"budget,omitzero"`
 	Created string         `json:"created"`
 	Limits  []shield.Limit `json:"limits"`
+	// Interference is what has arrived on its CPUs since it got them. Nil before, and where the kernel does not tell.
+	Interference *interference.Delta `json:"interference,omitempty"`
 }
 
 // Gather reads policy, ledger and kernel. It changes nothing.
@@ -88,11 +91,15 @@ func view(root host.Root, ledger *shield.Ledger, plan []shield.Setting, grant sh
 	}
 	limits := append([]shield.Limit{}, grant.Limits...)
 	limits = append(limits, Limits(root, ledger, plan, grant)...)
-	return Grant{
+	shown := Grant{
 		ID: grant.ID, Root: grant.Root, Name: grant.Name, Class: grant.Class, CPUs: grant.CPUs, Idle: grant.Idle, Mems: grant.Mems,
 		Policy: grant.PolicyText(), Level: grant.Level, PID: grant.Owner.PID, State: state, Budget: grant.Budget,
 		Created: grant.Created.Format("2006-01-02T15:04:05Z"), Limits: limits,
 	}
+	if delta, err := reconcile.Interference(root, grant); err == nil && state == "bound" {
+		shown.Interference = &delta
+	}
+	return shown
 }
 
 // settledPlan looks twice where an interrupt seems to be where it should not: see shield.Setting.Written.

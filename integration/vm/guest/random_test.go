@@ -31,7 +31,7 @@ var (
 )
 
 func TestNothingIsLostOrLeftInAnyOrder(t *testing.T) {
-	once(t, func(r *rig) {
+	onRunc(t, func(r *rig) {
 		if release := text(r, "/proc/sys/kernel/osrelease"); !strings.HasPrefix(release, "6.12.") || isolated(r) {
 			r.Skip("elsewhere: so many steps are played on one kernel, and by `make test` on its host")
 		}

@@ -4,8 +4,10 @@ package noise
 
 import (
 	"os"
-	"path/filepath"
+	"slices"
+	"strings"
 
+	"golang.org/x/sys/unix"
 	"k8s.io/utils/cpuset"
 
 	"github.com/rtshield/rtshield/internal/host"
@@ -16,18 +18,35 @@ const workqueues = "/sys/devices/virtual/workqueue"
 // Masks lists the files in the mask format that this host has: the mask of all unbound workqueues, that of each one that
 // shows its own (WQ_SYSFS), and receive and transmit packet steering of every network queue.
 func Masks(root host.Root) []string {
-	var files []string
-	for _, pattern := range []string{
-		workqueues + "/cpumask", workqueues + "/*/cpumask",
-		"/sys/class/net/*/queues/rx-*/rps_cpus", "/sys/class/net/*/queues/tx-*/xps_cpus",
-	} {
-		found, _ := filepath.Glob(root.Path(pattern)) // the only error is a bad pattern
-		for _, file := range found {
-			relative, err := filepath.Rel(root.Path("/"), file)
-			if err == nil {
-				files = append(files, "/"+relative)
+	files := existing(root, nil, workqueues+"/cpumask")
+	for _, queue := range list(root, workqueues) {
+		files = existing(root, files, workqueues+"/"+queue+"/cpumask")
+	}
+	const devices = "/sys/class/net/"
+	for _, device := range list(root, devices) {
+		queues := devices + device + "/queues/"
+		for _, queue := range list(root, queues) {
+			switch {
+			case strings.HasPrefix(queue, "rx-"):
+				files = existing(root, files, queues+queue+"/rps_cpus")
+			case strings.HasPrefix(queue, "tx-"):
+				files = existing(root, files, queues+queue+"/xps_cpus")
 			}
 		}
+	}
+	return files
+}
+
+// list gives a directory's names in order, none where there is no directory.
+func list(root host.Root, dir string) []string {
+	names, _ := root.List(dir)
+	slices.Sort(names)
+	return names
+}
+
+func existing(root host.Root, files []string, file string) []string {
+	if unix.Access(root.Path(file), unix.F_OK) == nil {
+		files = append(files, file)
 	}
 	return files
 }

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strconv"
 
@@ -55,15 +54,10 @@ func SetPeriod(root host.Root, dir string, period int64) error {
 
 // Children lists the directories right below dir, by full path.
 func Children(root host.Root, dir string) []string {
-	entries, err := os.ReadDir(root.Path(dir))
-	if err != nil {
-		return nil
-	}
-	var children []string
-	for _, entry := range entries {
-		if entry.IsDir() {
-			children = append(children, filepath.Join(dir, entry.Name()))
-		}
+	names, _ := root.Subdirectories(dir)
+	children := make([]string, len(names))
+	for i, name := range names {
+		children[i] = filepath.Join(dir, name)
 	}
 	return children
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -61,10 +60,10 @@ func In(root host.Root, dir string) ([]int, error) {
 
 // Threads lists the threads of a process.
 func Threads(root host.Root, pid int) ([]int, error) {
-	entries, err := os.ReadDir(root.Path("proc", strconv.Itoa(pid), "task"))
+	names, err := root.List("proc", strconv.Itoa(pid), "task")
 	var tids []int
-	for _, entry := range entries {
-		if tid, err := strconv.Atoi(entry.Name()); err == nil {
+	for _, name := range names {
+		if tid, err := strconv.Atoi(name); err == nil {
 			tids = append(tids, tid)
 		}
 	}
@@ -89,6 +88,9 @@ func Read(root host.Root, tid int) (Stat, error) {
 	start, errStart := strconv.ParseUint(fields[19], 10, 64)
 	return Stat{Comm: text[open+1 : end], Start: start, Bound: flags&noSetAffinity != 0, Kernel: flags&kernelThread != 0}, errors.Join(errFlags, errStart)
 }
+
+// Leads says whether a thread is the first of its process, whose name is the process's.
+func Leads(tid int) bool { return unix.Tgkill(tid, tid, 0) == nil }
 
 // ProcessName gives the name of the process that a thread belongs to, which is that of its first thread.
 func ProcessName(root host.Root, tid int) string {
