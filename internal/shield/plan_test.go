@@ -135,6 +135,12 @@ func TestAThreadMovedBesideAPartitionGetsAllBack(t *testing.T) {
 	if got := plan("0-5"); got.Want != "0-7" {
 		t.Errorf("without both: %+v", got)
 	}
+	// The kernel has made one of two partitions, and refused the other.
+	ledger.Baselines = nil
+	ledger.Add(Grant{Bound: true, Key: Key{"/r", "half"}, CPUs: cpus(t, "4"), Idle: cpus(t, "5"), Level: LevelPartition})
+	if got := plan("0-4,6-7"); got.Baseline != "0-7" || got.Want != "0-3,6-7" {
+		t.Errorf("beside half a partition: %+v", got)
+	}
 }
 
 // TestPlanOfBudgets draws the cgroup tree: /a/b/x and /a/c are containers' own, /a/other is somebody else's.

@@ -15,7 +15,7 @@ import (
 func planThreads(ledger *Ledger, seen Observation) []Setting {
 	held := ledger.Held()
 	refuge := ledger.Housekeeping.Difference(held)
-	visible := seen.Online.Difference(ledger.partitioned())
+	hidden := ledger.partitioned()
 	var settings []Setting
 	for _, knob := range threadsInOrder(seen) {
 		state := seen.Threads[knob]
@@ -27,8 +27,8 @@ func planThreads(ledger *Ledger, seen Observation) []Setting {
 		}
 		baseline := state.CPUs
 		// The kernel hides CPUs in a partition from what it says of threads outside, and shows them again by itself; but one
-		// that was moved meanwhile keeps what it was told.
-		if state.Loose && !state.Kernel && baseline.Equals(visible) {
+		// that was moved meanwhile keeps what it was told. One that misses only such CPUs had all.
+		if state.Loose && !state.Kernel && seen.Online.Difference(baseline).IsSubsetOf(hidden) {
 			baseline = seen.Online
 		}
 		if known {
