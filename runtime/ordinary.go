@@ -41,7 +41,9 @@ func (m *matter) keepOff(store shield.Store) error {
 	if wanted.IsEmpty() {
 		available = m.inherited()
 	}
-	if available.Intersection(taken).IsEmpty() {
+	// One that names its CPUs is noted although it loses none: below a cpuset that was shrunk, its own could later be taken
+	// for a copy of that, and widened with it.
+	if available.Intersection(taken).IsEmpty() && (wanted.IsEmpty() || held.IsEmpty()) {
 		return nil
 	}
 	left := available.Difference(taken)

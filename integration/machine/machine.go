@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -16,13 +17,14 @@ func Exempt() []string {
 	var names []string
 	processes, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range processes {
-		if _, err := os.Readlink(filepath.Join(dir, "exe")); err != nil {
-			continue // a kernel thread, or ended
+		// Not by its program: that of PID 1 may not be there any more.
+		if stat, err := os.ReadFile(filepath.Join(dir, "stat")); err != nil || ofKernel(string(stat)) {
+			continue
 		}
 		comm, err := os.ReadFile(filepath.Join(dir, "comm"))
 		name := strings.TrimSuffix(string(comm), "\n")
-		if err != nil || name == "" || string(comm) == string(self) {
-			continue
+		if err != nil || name == "" || string(comm) == string(self) || strings.HasPrefix(name, "runc:[") {
+			continue // the last is a container that somebody creates just now: exempt by that name would be ours too
 		}
 		names = append(names, literal.Replace(name))
 	}
@@ -32,3 +34,13 @@ func Exempt() []string {
 
 // literal makes a name a glob that fits only itself.
 var literal = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`)
+
+// ofKernel says whether a line of /proc/PID/stat is a kernel thread's: flags, the ninth field of proc(5), has PF_KTHREAD.
+func ofKernel(stat string) bool {
+	fields := strings.Fields(stat[strings.LastIndex(stat, ")")+1:])
+	if len(fields) < 7 {
+		return false
+	}
+	flags, _ := strconv.ParseUint(fields[6], 10, 64)
+	return flags&0x00200000 != 0
+}

@@ -29,6 +29,20 @@ func Runc(t testing.TB) string {
 	return path
 }
 
+// Loop gives the busy loop of integration/hog, built from this tree.
+func Loop(t testing.TB) string {
+	t.Helper()
+	path, err := findLoop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+var findLoop = sync.OnceValues(func() (string, error) {
+	return find("RTSHIELD_TEST_LOOP", "bin/test/loop", true, "-ldflags", "-s -w", "./integration/hog/loop")
+})
+
 // FindRtshield is Rtshield for TestMain.
 var FindRtshield = sync.OnceValues(func() (string, error) {
 	// Always asked of the compiler, whose cache knows what has changed, and not in bin/rtshield's place: that may be

@@ -17,12 +17,14 @@ var initScript []byte
 
 // Payload is what a VM runs, by paths of the host.
 type Payload struct {
-	// Rtshield is the program under test, Guest the test binary.
-	Rtshield, Guest string
+	// Rtshield is the program under test, Guest the test binary, Loop the busy loop of integration/hog.
+	Rtshield, Guest, Loop string
 	// Delegates holds the runtimes by their paths in the guest.
 	Delegates map[string]string
 	// Run restricts the tests, as `go test -run` does.
 	Run string
+	// Seed is that of the random test, 0 for a fresh one.
+	Seed uint64
 }
 
 // Busybox is Debian's static one: all of the guest's other programs.
@@ -37,10 +39,11 @@ func WriteInitramfs(file string, payload Payload, kernel Kernel) (err error) {
 	defer func() { err = errors.Join(err, out.Close()) }()
 	w := bufio.NewWriterSize(out, 1<<20)
 	a := newArchive(w)
-	script := strings.Replace(string(initScript), "cd /guest", "VM_RUN='"+payload.Run+"'\ncd /guest", 1)
+	script := strings.Replace(string(initScript), "cd /guest", fmt.Sprintf("VM_RUN='%s' VM_SEED=%d\ncd /guest", payload.Run, payload.Seed), 1)
 	a.file("/init", 0o755, []byte(script))
 	a.copy("/bin/busybox", Busybox)
 	a.copy("/usr/local/bin/rtshield", payload.Rtshield)
+	a.copy("/usr/local/bin/loop", payload.Loop)
 	a.copy("/guest/guest.test", payload.Guest)
 	a.file("/etc/passwd", 0o644, []byte("root:x:0:0:root:/root:/bin/sh\n"))
 	a.file("/etc/group", 0o644, []byte("root:x:0:\n"))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -124,10 +125,15 @@ func collect(events string) []Result {
 			end = event{Action: "fail"}
 			output[name] = append(output[name], "x.go:0: it did not end")
 		}
-		results = append(results, judge(name, end, output[name]))
+		if result := judge(name, end, output[name]); !slices.ContainsFunc(result.Reasons, isElsewhere) {
+			results = append(results, result)
+		}
 	}
 	return results
 }
+
+// isElsewhere: a test that says so in skipping itself has nothing to say about this kernel.
+func isElsewhere(reason string) bool { return strings.HasPrefix(reason, "elsewhere: ") }
 
 func anyBelow(ends map[string]event, name string) bool {
 	for other, end := range ends {

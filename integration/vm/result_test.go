@@ -2,6 +2,7 @@ package vm
 
 import (
 	"bytes"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -23,6 +24,9 @@ const guestOutput = `=== guest begins
 === RUN   TestAKernelLacksIt
     a_test.go:20: no such file
 --- SKIP: TestAKernelLacksIt (0.00s)
+=== RUN   TestOneKernelIsEnoughForIt
+    a_test.go:20: elsewhere: it takes long
+--- SKIP: TestOneKernelIsEnoughForIt (0.00s)
 === RUN   TestItHangs
 `
 
@@ -47,6 +51,28 @@ func TestVerdictsComeWithTheirReasons(t *testing.T) {
 		if !strings.Contains(text, part) {
 			t.Errorf("no %q in\n%s", part, text)
 		}
+	}
+}
+
+func TestThePageIsOfOneRunAlone(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(dir+"/complete", []byte("linux-image-6.12.1-rt-amd64\nmodules: nvme\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	columns := []Column{{
+		Variant: Variant{Series: "6.12", Name: "6.12 isolcpus", Boot: "isolcpus=4-7"},
+		Results: []Result{{Test: "ItHolds", Sub: "crun-1.8.1", Verdict: Limit, Reasons: []string{"but for this"}}},
+	}}
+	page := Page(columns, map[string]Kernel{"6.12": {"6.12", dir}})
+	for _, part := range []string{
+		"# What holds", "crun 1.8.1", "- *6.12 isolcpus* is linux-image-6.12.1-rt-amd64, booted with `isolcpus=4-7`", "| It holds | limit", "- limit: It holds: but for this [6.12 isolcpus]",
+	} {
+		if !strings.Contains(page, part) {
+			t.Errorf("no %q in\n%s", part, page)
+		}
+	}
+	if page != Page(columns, map[string]Kernel{"6.12": {"6.12", dir}}) {
+		t.Error("two pages of one run differ")
 	}
 }
 

@@ -20,9 +20,11 @@ import (
 var (
 	only     = flag.String("vm.only", os.Getenv("RTSHIELD_VM_ONLY"), "boot only the columns with these names, separated by commas")
 	run      = flag.String("vm.run", os.Getenv("RTSHIELD_VM_RUN"), "run only these tests in each VM, as go test -run")
+	seed     = flag.Uint64("vm.seed", 0, "replay the random test with this seed, which it has printed")
 	parallel = flag.Int("vm.parallel", runtime.NumCPU(), "boot so many VMs at once")
 	limit    = flag.Duration("vm.limit", BootLimit, "the time for each VM, on a machine that has better things to do")
-	output   = flag.String("vm.table", os.Getenv("RTSHIELD_VM_TABLE"), "write the table, as Markdown, to this file")
+	keep     = flag.Bool("vm.keep", false, "keep the logs of every VM, not only of those that failed")
+	output   = flag.String("vm.table", os.Getenv("RTSHIELD_VM_TABLE"), "write the page with the table to this file, if all VMs ran all tests and none failed")
 )
 
 func TestEveryKernelHoldsTheShield(t *testing.T) {
@@ -30,7 +32,7 @@ func TestEveryKernelHoldsTheShield(t *testing.T) {
 		t.Skip("boots real-time kernels in VMs for minutes: run by `make vmtest`")
 	}
 	payload := Payload{
-		Rtshield: testhost.Rtshield(t), Guest: buildGuest(t), Run: *run,
+		Rtshield: testhost.Rtshield(t), Guest: buildGuest(t), Loop: testhost.Loop(t), Run: *run, Seed: *seed,
 		Delegates: map[string]string{
 			"/usr/local/bin/runc": testhost.Runc(t), "/usr/sbin/runc": "/usr/sbin/runc", "/usr/bin/crun": "/usr/bin/crun",
 		},
@@ -65,8 +67,9 @@ func TestEveryKernelHoldsTheShield(t *testing.T) {
 	}
 	text := Markdown(columns)
 	fmt.Printf("\n%s\n%d VMs in %v\n", text, len(columns), time.Since(begun).Round(time.Second))
-	if *output != "" {
-		if err := os.WriteFile(*output, []byte(text), 0o644); err != nil {
+	// Columns of different runs would say nothing of any one state of the program.
+	if *output != "" && *only == "" && *run == "" && !t.Failed() {
+		if err := os.WriteFile(*output, []byte(Page(columns, kernels)), 0o644); err != nil {
 			t.Error(err)
 		}
 	}
@@ -85,6 +88,7 @@ func boot(t *testing.T, kernel Kernel, variant Variant, payload Payload) Column 
 		return column
 	}
 	begun := time.Now()
+	fmt.Printf("progress: VM %s boots\n", variant.Name)
 	// qemu 7.2 with several emulating threads loses a race now and then when the kernel patches its own code at boot:
 	// "Oops: int3" before the first process. That says nothing about rtshield, so it gets one more try.
 	for range 2 {
@@ -105,12 +109,12 @@ func boot(t *testing.T, kernel Kernel, variant Variant, payload Payload) Column 
 		}
 	}
 	logs := ""
-	if column.Err != nil || failed > 0 {
+	if column.Err != nil || failed > 0 || *keep {
 		logs = ", logs in " + dir
 	} else {
 		_ = os.RemoveAll(dir)
 	}
-	fmt.Printf("%-14s %3d tests, %d failed, %v%s\n", variant.Name, len(column.Results), failed, time.Since(begun).Round(time.Second), logs)
+	fmt.Printf("progress: VM %s: %d tests, %d failed, %v%s\n", variant.Name, len(column.Results), failed, time.Since(begun).Round(time.Second), logs)
 	return column
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"k8s.io/utils/cpuset"
 
 	"github.com/rtshield/rtshield/internal/host"
 	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
@@ -64,7 +65,7 @@ func observe(root host.Root, ledger *shield.Ledger) (shield.Observation, error) 
 
 func emptyObservation() shield.Observation {
 	return shield.Observation{
-		Masks: map[shield.Knob]string{}, Fixed: map[shield.Knob]string{}, Budgets: map[string]shield.BudgetState{},
+		Masks: map[shield.Knob]string{}, Fixed: map[shield.Knob]string{}, Near: map[shield.Knob]cpuset.CPUSet{}, Budgets: map[string]shield.BudgetState{},
 		Partitions: map[string]shield.PartitionState{}, Threads: map[shield.Knob]shield.ThreadState{},
 	}
 }
@@ -85,6 +86,11 @@ func observeIRQs(root host.Root, ledger *shield.Ledger, seen *shield.Observation
 			return err
 		}
 		_, known := ledger.Baselines[knob.String()]
+		if !known && ledger.NewIRQ(knob) {
+			if near, err := irq.Near(root, number); err == nil {
+				seen.Near[knob] = near
+			}
+		}
 		list, movable := seen.Masks[knob]
 		if movable && !known && seen.Fixed[knob] == "" && !away.IsEmpty() && !reachesAway(list) {
 			doubtful = append(doubtful, number)

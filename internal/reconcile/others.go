@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/rtshield/rtshield/internal/host"
@@ -20,7 +19,7 @@ const (
 )
 
 // observeCpusets reads the cpusets that have to do without the held CPUs: those of ordinary containers that were cut, and
-// at level cpuset every other one. What is gone is left out, and forgotten.
+// at level cpuset every other one; beside a partition those that name CPUs. What is gone is left out, and forgotten.
 func observeCpusets(root host.Root, ledger *shield.Ledger, seen shield.Observation) error {
 	dirs := map[string]bool{}
 	for _, ordinary := range ledger.Ordinary {
@@ -55,7 +54,7 @@ func observeCpusets(root host.Root, ledger *shield.Ledger, seen shield.Observati
 func otherCpusets(root host.Root, ledger *shield.Ledger, dirs map[string]bool) error {
 	// Also without a grant, while there is something to put back: directories made since below shrunk ones.
 	shrinks := ledger.AnyLevel(shield.LevelCpuset)
-	if !shrinks && !anyLocal(ledger) && len(ledger.Noted(shield.Cpuset)) == 0 {
+	if !shrinks && !ledger.AnyLevel(shield.LevelPartition) && len(ledger.Noted(shield.Cpuset)) == 0 {
 		return nil
 	}
 	place, found, err := root.Controller(os.Getpid(), "cpuset")
@@ -69,7 +68,7 @@ func otherCpusets(root host.Root, ledger *shield.Ledger, dirs map[string]bool) e
 		case isGrant(ledger, dir) || holdsExempt(root, ledger, dir):
 			return filepath.SkipDir
 		}
-		dirs[dir] = shrinks || namesCPUs(root, dir)
+		dirs[dir] = dirs[dir] || shrinks || namesCPUs(root, dir)
 		if place.Unified {
 			return filepath.SkipDir
 		}
@@ -77,14 +76,11 @@ func otherCpusets(root host.Root, ledger *shield.Ledger, dirs map[string]bool) e
 	})
 }
 
-// namesCPUs: a local partition conflicts only with those beside it that name its CPUs.
+// namesCPUs: a partition conflicts with those beside it that name its CPUs (seen on 6.12 with remote ones too: "cpu list in
+// cpuset.cpus not exclusive").
 func namesCPUs(root host.Root, dir string) bool {
 	cpus, err := hostcpuset.CPUs(root, dir)
 	return err == nil && !cpus.IsEmpty()
-}
-
-func anyLocal(ledger *shield.Ledger) bool {
-	return slices.ContainsFunc(ledger.Grants, func(g shield.Grant) bool { return g.Local })
 }
 
 // walkCgroups visits the directories of a hierarchy, outermost first, with their paths as on the host. One that goes away

@@ -3,6 +3,7 @@ package shield
 import (
 	"slices"
 	"sort"
+	"strconv"
 
 	"k8s.io/utils/cpuset"
 )
@@ -28,6 +29,9 @@ type Ledger struct {
 	// Baselines holds, by Knob.String, the value of every knob before rtshield first touched it, as the kernel prints
 	// it. A knob is forgotten once it is back at its baseline and no grant needs it.
 	Baselines map[string]string `json:"baselines,omitempty"`
+	// IRQs are the numbers of the interrupts that there were before default_smp_affinity was changed. Later ones began with
+	// what we had left of it.
+	IRQs CPUs `json:"irqs,omitzero"`
 	// Unmovable holds, by Knob.String, why the kernel refused to change a knob.
 	Unmovable map[string]string `json:"unmovable,omitempty"`
 
@@ -111,6 +115,26 @@ func (l *Ledger) Note(knob Knob, baseline string) {
 		l.Baselines = map[string]string{}
 	}
 	l.Baselines[knob.String()] = baseline
+}
+
+// NoteIRQs records which interrupts there are, as long as new ones get what the administrator wants.
+func (l *Ledger) NoteIRQs(seen Observation) {
+	if _, changed := l.Baselines[Knob{Kind: IRQDefault}.String()]; changed {
+		return
+	}
+	var numbers []int
+	for knob := range seen.Masks {
+		if number, err := strconv.Atoi(knob.Name); err == nil && knob.Kind == IRQ {
+			numbers = append(numbers, number)
+		}
+	}
+	l.IRQs = CPUsOf(cpuset.New(numbers...))
+}
+
+// NewIRQ says whether an interrupt has appeared since.
+func (l *Ledger) NewIRQ(knob Knob) bool {
+	number, err := strconv.Atoi(knob.Name)
+	return err == nil && !l.IRQs.IsEmpty() && !l.IRQs.Contains(number)
 }
 
 // Noted lists the knobs with a baseline that are of one of these kinds.

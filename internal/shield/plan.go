@@ -60,6 +60,8 @@ type Observation struct {
 	Masks map[Knob]string
 	// Fixed says of knobs that the kernel will not change them, and why, where that is seen without trying.
 	Fixed map[Knob]string
+	// Near holds, for the interrupts that are new to the ledger, the CPUs of the device's node where it has one.
+	Near map[Knob]cpuset.CPUSet
 	// Interrupts holds the names of each by number, where a grant claims some.
 	Interrupts map[int][]string
 	// Budgets holds cgroup v1 cpu directories.
@@ -151,6 +153,9 @@ func planMasks(ledger *Ledger, seen Observation) []Setting {
 		if !known && knob.Kind == Cpuset {
 			recorded, known = inheritedCpuset(ledger, seen, knob, now)
 		}
+		if !known && knob.Kind == IRQ {
+			recorded, known = inheritedAffinity(ledger, seen, knob, now)
+		}
 		if known {
 			baseline = recorded
 		}
@@ -177,8 +182,11 @@ func planMasks(ledger *Ledger, seen Observation) []Setting {
 }
 
 // inheritedCpuset: a cgroup v1 directory that was made below one that we had shrunk got a copy of the shrunk set. It gets
-// back what its parent does.
+// back what its parent does, unless it is a container's that asked for just these CPUs.
 func inheritedCpuset(ledger *Ledger, seen Observation, knob Knob, now string) (string, bool) {
+	if slices.ContainsFunc(ledger.Ordinary, func(o Ordinary) bool { return o.Cpuset == knob.Name && o.Wanted.String() == now }) {
+		return "", false
+	}
 	for dir := path.Dir(knob.Name); dir != "/" && dir != "."; dir = path.Dir(dir) {
 		parent := Knob{Cpuset, dir}
 		if recorded, known := ledger.Baselines[parent.String()]; known {
@@ -186,6 +194,23 @@ func inheritedCpuset(ledger *Ledger, seen Observation, knob Knob, now string) (s
 		}
 	}
 	return "", false
+}
+
+// inheritedAffinity: an interrupt that appeared since default_smp_affinity was changed got that, of it the CPUs next to the
+// device if there are any. It gets back what it would have had.
+func inheritedAffinity(ledger *Ledger, seen Observation, knob Knob, now string) (string, bool) {
+	recorded, changed := ledger.Baselines[Knob{Kind: IRQDefault}.String()]
+	if !changed || !ledger.NewIRQ(knob) {
+		return "", false
+	}
+	preset := func(list string) string {
+		mask, _ := cpuset.Parse(list)
+		if near := mask.Intersection(seen.Near[knob]); !near.IsEmpty() {
+			return near.String()
+		}
+		return list
+	}
+	return preset(recorded), now == preset(seen.Masks[Knob{Kind: IRQDefault}])
 }
 
 // lessTaken is the heart of the plan for a mask. What would be left without any CPU goes to the refuge, and stays as

@@ -2,6 +2,7 @@ package shield
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -61,6 +62,84 @@ func TestPlanLeavesAloneWhatNobodyTouches(t *testing.T) {
 	seen := Observation{Online: set(t, "0-3"), Masks: map[Knob]string{irqKnob(1): "0-1", irqKnob(2): "0-3"}}
 	if plan := Plan(ledger, seen); len(plan) != 1 || plan[0].Name != "2" {
 		t.Errorf("%+v", plan)
+	}
+}
+
+// Both were made below a cpuset that was shrunk from 0-3 to 0-1. One copied it, the other asked for what is there.
+func TestACopyOfAShrunkCpusetIsWidenedAndAChoiceIsNot(t *testing.T) {
+	ledger := &Ledger{Housekeeping: cpus(t, "0-1"), Baselines: map[string]string{"cpuset:/c/a": "0-3"}}
+	ledger.AddOrdinary(Ordinary{Key: Key{"/r", "chosen"}, Wanted: cpus(t, "0-1"), Bound: true, Cpuset: "/c/a/chosen"})
+	masks := map[Knob]string{}
+	for _, dir := range []string{"/c/a", "/c/a/copied", "/c/a/chosen"} {
+		masks[Knob{Cpuset, dir}] = "0-1"
+	}
+	got := map[string]string{}
+	for _, setting := range Plan(ledger, Observation{Online: set(t, "0-3"), Masks: masks}) {
+		got[setting.Name] = setting.Want
+	}
+	if want := map[string]string{"/c/a": "0-3", "/c/a/copied": "0-3"}; !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestAnInterruptThatAppearedSinceGetsBackWhatNewOnesGet(t *testing.T) {
+	preset := Knob{Kind: IRQDefault}
+	seen := Observation{Online: set(t, "0-3"), Masks: map[Knob]string{preset: "0-3", irqKnob(1): "0-1", irqKnob(2): "0-3"}}
+	ledger := &Ledger{Housekeeping: cpus(t, "0-1"), Baselines: map[string]string{}}
+	ledger.NoteIRQs(seen)
+	ledger.Add(Grant{Bound: true, Key: Key{"/r", "a"}, CPUs: cpus(t, "2-3"), IRQ: "away"})
+	ledger.Note(preset, "0-3")
+	seen.Masks[preset], seen.Masks[irqKnob(2)], seen.Masks[irqKnob(3)] = "0-1", "0-1", "0-1"
+	seen.Masks[irqKnob(4)], seen.Near = "1", map[Knob]cpuset.CPUSet{irqKnob(4): set(t, "1-2")}
+	ledger.NoteIRQs(seen) // too late to count 3 among those from before
+	ledger.Note(irqKnob(2), "0-3")
+	ledger.Release(Key{"/r", "a"})
+	got := map[string]string{}
+	for _, setting := range Plan(ledger, seen) {
+		got[setting.Name] = setting.Want
+	}
+	if want := map[string]string{"": "0-3", "2": "0-3", "3": "0-3", "4": "1-2"}; !maps.Equal(got, want) { // and 1 stays as it was
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// 4-5 are a partition, and 6-7 are then taken at level cpuset: what a thread shows by then is not all that it had.
+func TestAThreadMovedBesideAPartitionGetsAllBack(t *testing.T) {
+	ledger := &Ledger{Housekeeping: cpus(t, "0-1"), Baselines: map[string]string{}}
+	ledger.Add(Grant{Bound: true, Key: Key{"/r", "partition"}, CPUs: cpus(t, "4-5"), Level: LevelPartition})
+	knob := Knob{Thread, "1:24"}
+	plan := func(now string) Setting {
+		t.Helper()
+		settings := Plan(ledger, Observation{Online: set(t, "0-7"), Threads: map[Knob]ThreadState{
+			knob: {CPUs: set(t, now), Allowed: set(t, "0-7"), Loose: true},
+		}})
+		if len(settings) == 0 {
+			return Setting{}
+		}
+		return settings[0]
+	}
+	if got := plan("0-3,6-7"); got.Want != "" {
+		t.Errorf("beside the partition alone it is touched: %+v", got)
+	}
+	ledger.Add(Grant{Bound: true, Key: Key{"/r", "cpuset"}, CPUs: cpus(t, "6-7"), Level: LevelCpuset})
+	got := plan("0-3,6-7")
+	if got.Baseline != "0-7" || got.Want != "0-3" {
+		t.Errorf("beside both: %+v", got)
+	}
+	ledger.Note(knob, got.Baseline)
+	ledger.Release(Key{"/r", "partition"})
+	if got := plan("0-3"); got.Want != "0-5" {
+		t.Errorf("without the partition: %+v", got)
+	}
+	ledger.Release(Key{"/r", "cpuset"})
+	if got := plan("0-5"); got.Want != "0-7" {
+		t.Errorf("without both: %+v", got)
+	}
+	// The kernel has made one of two partitions, and refused the other.
+	ledger.Baselines = nil
+	ledger.Add(Grant{Bound: true, Key: Key{"/r", "half"}, CPUs: cpus(t, "4"), Idle: cpus(t, "5"), Level: LevelPartition})
+	if got := plan("0-4,6-7"); got.Baseline != "0-7" || got.Want != "0-3,6-7" {
+		t.Errorf("beside half a partition: %+v", got)
 	}
 }
 

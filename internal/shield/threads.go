@@ -15,6 +15,7 @@ import (
 func planThreads(ledger *Ledger, seen Observation) []Setting {
 	held := ledger.Held()
 	refuge := ledger.Housekeeping.Difference(held)
+	hidden := ledger.partitioned()
 	var settings []Setting
 	for _, knob := range threadsInOrder(seen) {
 		state := seen.Threads[knob]
@@ -25,6 +26,11 @@ func planThreads(ledger *Ledger, seen Observation) []Setting {
 			recorded, known = ledger.Given[setting.Now]
 		}
 		baseline := state.CPUs
+		// The kernel hides CPUs in a partition from what it says of threads outside, and shows them again by itself; but one
+		// that was moved meanwhile keeps what it was told. One that misses only such CPUs had all.
+		if state.Loose && !state.Kernel && seen.Online.Difference(baseline).IsSubsetOf(hidden) {
+			baseline = seen.Online
+		}
 		if known {
 			baseline, _ = cpuset.Parse(recorded)
 			if within := baseline.Intersection(state.Allowed); !within.IsEmpty() {
@@ -46,11 +52,17 @@ func planThreads(ledger *Ledger, seen Observation) []Setting {
 		case want.Intersection(state.Allowed).IsEmpty(): // EINVAL
 			setting.Fixed = "its cpuset has no other CPU"
 		}
-		if onRecord || setting.Baseline != setting.Now || setting.Differs() {
+		inherited := known && setting.Baseline != setting.Now
+		if onRecord || inherited || setting.Differs() {
 			settings = append(settings, setting)
 		}
 	}
 	return settings
+}
+
+// partitioned gives the CPUs that are in partitions.
+func (l *Ledger) partitioned() cpuset.CPUSet {
+	return heldBy(without(l.Grants, func(g Grant) bool { return g.Level != LevelPartition }))
 }
 
 func threadsInOrder(seen Observation) []Knob {

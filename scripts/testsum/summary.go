@@ -66,6 +66,10 @@ func (s *summary) take(e event) {
 			s.parents[key{e.Package, e.Test[:i]}] = true
 		}
 	case "output":
+		if _, progress, found := strings.Cut(e.Output, "progress: "); found {
+			fmt.Fprint(s.w, progress) // of a test that takes minutes
+			return
+		}
 		s.output[k] = append(s.output[k], e.Output)
 	case "pass", "fail", "skip":
 		if e.Test == "" {

@@ -10,6 +10,7 @@ import (
 // for one that does not build.
 const stream = `{"Action":"start","Package":"a"}
 {"Action":"run","Package":"a","Test":"TestTable"}
+{"Action":"output","Package":"a","Test":"TestTable","Output":"progress: VM 6.12: 3 tests\n"}
 {"Action":"run","Package":"a","Test":"TestTable/one"}
 {"Action":"pass","Package":"a","Test":"TestTable/one"}
 {"Action":"run","Package":"a","Test":"TestTable/two"}
@@ -36,6 +37,9 @@ func TestSummary(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.close()
+	if !strings.HasPrefix(out.String(), "VM 6.12: 3 tests\n") {
+		t.Errorf("progress is not said at once:\n%s", out.String())
+	}
 	for _, want := range []string{
 		"two is wrong",
 		"b.go:1: syntax error",

@@ -40,18 +40,40 @@ func makeCgroups() error {
 			if err := os.MkdirAll(dir, 0o755); err != nil {
 				return err
 			}
-			for _, file := range []string{"cpuset.cpus", "cpuset.mems"} { // v1 starts empty and takes no process
-				above, err := os.ReadFile(filepath.Join(filepath.Dir(dir), file))
-				if err != nil || len(above) < 2 {
-					continue
-				}
-				if err := os.WriteFile(filepath.Join(dir, file), above, 0); err != nil && !errors.Is(err, fs.ErrNotExist) {
-					return err
-				}
+			if err := inherit(dir); err != nil {
+				return err
 			}
 		}
 	}
 	return nil
+}
+
+// inherit gives a cpuset of cgroup v1 what its parent has: it starts empty and takes no process.
+func inherit(dir string) error {
+	for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
+		above, err := os.ReadFile(filepath.Join(filepath.Dir(dir), file))
+		if err != nil || len(above) < 2 {
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(dir, file), above, 0); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// MakeCpuset makes a cgroup with all that its parent has, in the hierarchy of the cpuset controller. It goes with the rig's
+// others.
+func MakeCpuset(r *Rig, cgroup string) {
+	r.Helper()
+	dir := Cgroup("cpuset", cgroup, "")
+	err := os.MkdirAll(dir, 0o755)
+	if err == nil {
+		err = inherit(dir)
+	}
+	if err != nil {
+		r.Fatal(err)
+	}
 }
 
 // parents goes down from right below a mount to CgroupParent.
@@ -84,6 +106,32 @@ func removeCgroups() error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// MakeCgroup makes a cgroup in every hierarchy, with all that its parent has. It goes with the rig's others.
+func MakeCgroup(r *Rig, cgroup string) {
+	r.Helper()
+	for _, mount := range hierarchies() {
+		dir := filepath.Join(mount, cgroup)
+		if err := errors.Join(os.Mkdir(dir, 0o755), inherit(dir)); err != nil {
+			r.Fatal(err)
+		}
+	}
+}
+
+// Clear ends the processes of a container's cgroup and removes it, where its runtime was killed and does not.
+func Clear(r *Rig, cgroup string) {
+	r.Helper()
+	r.Eventual(func() error {
+		killAll(cgroup)
+		var problems []error
+		for _, mount := range hierarchies() {
+			if err := unix.Rmdir(filepath.Join(mount, cgroup)); err != nil && !errors.Is(err, unix.ENOENT) {
+				problems = append(problems, err)
+			}
+		}
+		return errors.Join(problems...)
+	})
 }
 
 // killAll ends the processes of a cgroup of ours.

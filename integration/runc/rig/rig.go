@@ -97,9 +97,12 @@ func New(t testing.TB, runc string, options testhost.Options) *Rig {
 	if err := makeCgroups(); err != nil {
 		t.Fatal(err)
 	}
-	r.before = snapshot.TakeHost()
+	r.Begin()
 	return r
 }
+
+// Begin takes what AsBefore compares with: once more after a test has made what it needs.
+func (r *Rig) Begin() { r.before = snapshot.TakeHost() }
 
 // adoptOrphans makes this process the parent of containers whose runtime has ended, as an engine's shim does. Under
 // the host's own init a dead container may stay a zombie for seconds, and its cgroup counts for as long.

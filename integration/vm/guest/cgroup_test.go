@@ -54,21 +54,38 @@ func makeCgroups() error {
 	}
 	if unified() {
 		for _, dir := range []string{"", "/pods", parent} {
-			if err := os.WriteFile(mount+dir+"/cgroup.subtree_control", []byte("+cpuset +cpu +memory +pids"), 0); err != nil {
+			if err := enable(dir); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	for _, dir := range []string{"/pods", parent} { // v1 starts empty, and then takes no process
-		for _, file := range []string{"/cpuset.cpus", "/cpuset.mems"} {
-			above, err := os.ReadFile(filepath.Dir(cpusetMount()+dir) + file)
-			if err != nil {
-				continue
-			}
-			if err := os.WriteFile(cpusetMount()+dir+file, above, 0); err != nil {
-				return err
-			}
+	for _, dir := range []string{"/pods", parent} {
+		if err := inherit(cpusetMount() + dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// enable turns on all controllers below a cgroup v2, as the delegates would.
+func enable(dir string) error {
+	all, err := os.ReadFile(mount + dir + "/cgroup.controllers")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(mount+dir+"/cgroup.subtree_control", []byte("+"+strings.Join(strings.Fields(string(all)), " +")), 0)
+}
+
+// inherit gives a cpuset of cgroup v1 all that its parent has: it starts empty, and then takes no process.
+func inherit(dir string) error {
+	for _, file := range []string{"/cpuset.cpus", "/cpuset.mems"} {
+		above, err := os.ReadFile(filepath.Dir(dir) + file)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(dir+file, above, 0); err != nil {
+			return err
 		}
 	}
 	return nil

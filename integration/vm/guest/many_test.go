@@ -175,6 +175,22 @@ func TestAnOrdinaryContainerFromBeforeLeavesGrantedCPUs(t *testing.T) {
 	})
 }
 
+func TestAnOrdinaryContainerThatNamesItsCPUsMakesRoom(t *testing.T) {
+	onRunc(t, func(r *rig) {
+		online := topology(r).Online.String()
+		pid := r.begin("run", "ordinary", cpus(online))
+		r.begin("run", "shielded", class("fifo"))
+		grant := r.grant("shielded")
+		if now := parse(r, r.allowed(pid)); !now.Equals(topology(r).Online.Difference(grant.CPUs.Union(grant.Idle.CPUSet))) {
+			r.Errorf("it runs on CPU %s; granted is %s, idle %s", now, grant.CPUs, grant.Idle)
+		}
+		r.end("shielded")
+		if now := r.knob("ordinary", "cpuset.cpus"); now != online || r.allowed(pid) != online {
+			r.Errorf("afterwards cpuset.cpus is %q, and it runs on %s; want %s", now, r.allowed(pid), online)
+		}
+	})
+}
+
 func TestAKilledContainerIsReconciled(t *testing.T) {
 	once(t, func(r *rig) {
 		pid := r.begin("run", "a", class("fifo"))

@@ -45,6 +45,17 @@ func TestDeadlineRunsInARootPartition(t *testing.T) {
 	})
 }
 
+func TestDeadlineIsRefusedWithoutARootPartition(t *testing.T) {
+	onRunc(t, func(r *rig) {
+		_, result := r.try("create", "a", r.bundle("a", class("deadline"), annotate("partition", "none")))
+		if result.code == 0 {
+			r.Fatal("the kernel took DEADLINE on a part of a root domain")
+		}
+		r.contains("the refusal", result.stderr, "container a cannot have policy deadline", "only a part of one", "cpuset partition of type root")
+		r.asBefore("after the refusal")
+	})
+}
+
 func TestExplainChangesNothing(t *testing.T) {
 	each(t, func(r *rig) {
 		dir := r.bundle("a", class("fifo"))

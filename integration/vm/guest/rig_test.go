@@ -100,12 +100,18 @@ func (r *rig) oci(args ...string) said {
 	return r.command(append([]string{"--root", r.root}, args...)...)
 }
 
-// command runs rtshield. It gets files and no pipes: a container keeps them open.
+// command runs rtshield.
 func (r *rig) command(args ...string) said {
+	r.Helper()
+	return r.program(rtshield, args...)
+}
+
+// program runs any program. It gets files and no pipes: a container keeps them open.
+func (r *rig) program(path string, args ...string) said {
 	r.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, rtshield, args...)
+	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Env = append(os.Environ(), r.env...)
 	var files [2]*os.File
 	for i := range files {
@@ -121,7 +127,7 @@ func (r *rig) command(args ...string) said {
 	begun, stop := time.Now(), watch(r, strings.Join(args, " "))
 	err := cmd.Run()
 	stop()
-	r.Logf("$ rtshield %s (%v)", strings.Join(args, " "), time.Since(begun).Round(10*time.Millisecond))
+	r.Logf("$ %s %s (%v)", filepath.Base(path), strings.Join(args, " "), time.Since(begun).Round(10*time.Millisecond))
 	result := said{args: args, out: text(r, files[0].Name()), stderr: text(r, files[1].Name())}
 	var exit *exec.ExitError
 	switch {

@@ -54,6 +54,16 @@ func perCPU(err error) error {
 	return err
 }
 
+// Near gives the CPUs of the node that an interrupt's device is next to, which is where the kernel starts it; none for a
+// device without a node.
+func Near(root host.Root, number int) (cpuset.CPUSet, error) {
+	node, err := root.Read("proc/irq", strconv.Itoa(number), "node")
+	if err != nil || node == "-1" {
+		return cpuset.New(), err
+	}
+	return root.ReadList("sys/devices/system/node/node"+node, "cpulist")
+}
+
 // Effective gives the CPUs that an interrupt is sent to at present. On x86 without interrupt remapping a new affinity
 // takes effect with the next interrupt, so Effective may lag behind Affinity. Needs
 // CONFIG_GENERIC_IRQ_EFFECTIVE_AFF_MASK, else fs.ErrNotExist.
