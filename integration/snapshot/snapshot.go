@@ -24,6 +24,11 @@ var globs = []string{
 	"/proc/sys/kernel/watchdog_cpumask",
 	"/sys/class/net/*/queues/rx-*/rps_cpus",
 	"/sys/class/net/*/queues/tx-*/xps_cpus",
+	"/sys/devices/system/cpu/cpu*/power/pm_qos_resume_latency_us",
+	"/sys/devices/system/cpu/cpufreq/policy*/scaling_governor",
+	"/sys/devices/system/cpu/cpufreq/policy*/scaling_min_freq",
+	"/sys/devices/system/cpu/cpufreq/policy*/energy_performance_preference",
+	"/sys/kernel/debug/sched/fair_server/cpu*/runtime",
 }
 
 // cgroupFiles are the settings of every cgroup, in v1 hierarchies, v2 or both.

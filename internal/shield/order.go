@@ -16,6 +16,8 @@ const (
 	pushAside
 	take
 	makePartition
+	setGovernor // before what changes with it
+	setPower
 )
 
 func (s Setting) phase() int {
@@ -25,6 +27,10 @@ func (s Setting) phase() int {
 			return endPartition
 		}
 		return makePartition
+	case Governor:
+		return setGovernor
+	case WakeLatency, FairServer, MinFreq, Preference:
+		return setPower
 	case RTBudget, Exclusive:
 		if s.raises() {
 			return take
