@@ -9,7 +9,8 @@ import (
 
 // The order of writes. What is given up goes first, deepest directory first; then the others are pushed aside; then what
 // is taken, outermost directory first: the kernel refuses a cgroup that has more than its parent (EINVAL), and exclusive
-// CPUs that a sibling still uses.
+// CPUs that a sibling still uses. A fair server is turned off before its CPU is in a partition, and on again after: 6.12
+// has lost count of its bandwidth there, and refuses (EBUSY).
 const (
 	endPartition = iota
 	giveUp
@@ -29,7 +30,7 @@ func (s Setting) phase() int {
 		return makePartition
 	case Governor:
 		return setGovernor
-	case WakeLatency, FairServer, MinFreq, Preference:
+	case WakeLatency, MinFreq, Preference:
 		return setPower
 	case RTBudget, Exclusive:
 		if s.raises() {

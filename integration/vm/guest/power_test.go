@@ -194,7 +194,7 @@ func TestTheFairServerOfAGrantedCPUCanBeTurnedOff(t *testing.T) {
 			r.contains("limits", fmt.Sprint(r.grant("a").Limits), "CPU 5 cannot have fair_server off: this kernel has no fair server (Linux 6.12)")
 			r.Skip("the fair server came with Linux 6.12")
 		}
-		r.reads("running", server, "0")
+		r.reads(fmt.Sprint("running, with limits ", r.grant("a").Limits), server, "0")
 		r.reads("running", strings.Replace(server, "cpu5", "cpu0", 1), "50000000")
 		r.end("a")
 		r.reads("after delete", server, "50000000")
