@@ -215,6 +215,11 @@ func TestAnOfflineCPUGetsItsPowerBackOnceItIsOnline(t *testing.T) {
 		r.end("a")
 		r.contains("the ledger keeps what cannot be written", text(r, r.ledger), `"governor:policy7":"`+before+`"`)
 		r.put(online, "1")
+		if !unified() { // v1 takes an offline CPU from every cpuset, for good
+			for _, dir := range []string{"/pods", parent} {
+				r.put(cpusetMount()+dir+"/cpuset.cpus", text(r, cpusetMount()+"/cpuset.cpus"))
+			}
+		}
 		r.reads("online again", governor, "performance") // the kernel gives a policy back as it was
 		r.must(r.command("reconcile"))
 		r.reads("reconciled", governor, before)
