@@ -12,8 +12,8 @@ set -eu
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/rtshield/kernels
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 # Multi-queue block devices, whose interrupts the kernel manages, and network cards, whose interrupts can be moved; and
-# overlay, without which runc copies itself for each container.
-modules="virtio_pci virtio_blk virtio_net nvme e1000e overlay"
+# overlay, without which runc copies itself for each container; and a cpufreq driver, with a governor that is not built in.
+modules="virtio_pci virtio_blk virtio_net nvme e1000e overlay acpi_cpufreq cpufreq_powersave"
 
 say() { echo "kernels: $*" >&2; }
 die() { say "$*"; exit 1; }

@@ -21,6 +21,8 @@ type Payload struct {
 	Rtshield, Guest, Loop string
 	// Delegates holds the runtimes by their paths in the guest.
 	Delegates map[string]string
+	// Processors is an ACPI table for the VM itself, see Processors.
+	Processors string
 	// Run restricts the tests, as `go test -run` does.
 	Run string
 	// Seed is that of the random test, 0 for a fresh one.

@@ -37,7 +37,8 @@ const BootLimit = 20 * time.Minute
 // whose interrupts the kernel manages itself; the network cards' interrupts can be moved. -cpu needs a vendor whose
 // threads the kernel believes: with the default, AMD, it takes all for cores. It goes without what costs an emulator most:
 // string instructions byte by byte (erms, fsrm) and page tables of five levels.
-func qemuArgs(kernel Kernel, variant Variant, limit time.Duration, initramfs, console, result string) []string {
+// processors is the ACPI table that gives them performance states, for cpufreq.
+func qemuArgs(kernel Kernel, variant Variant, limit time.Duration, processors, initramfs, console, result string) []string {
 	words := []string{
 		"console=ttyS0", "loglevel=4", "panic=-1", "rdinit=/init", "rtshield.vm=1", "mitigations=off",
 		"vm.timeout=" + (limit - limit/8).String(), variant.Boot,
@@ -47,6 +48,7 @@ func qemuArgs(kernel Kernel, variant Variant, limit time.Duration, initramfs, co
 		"-m", "1536", "-smp", "8,sockets=2,cores=2,threads=2",
 		"-object", "memory-backend-ram,id=m0,size=768M", "-object", "memory-backend-ram,id=m1,size=768M",
 		"-numa", "node,nodeid=0,cpus=0-3,memdev=m0", "-numa", "node,nodeid=1,cpus=4-7,memdev=m1",
+		"-acpitable", "file=" + processors,
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-serial", "file:" + console, "-serial", "file:" + result,
 		"-blockdev", "driver=null-co,node-name=d0,size=67108864,read-zeroes=on",
@@ -58,13 +60,23 @@ func qemuArgs(kernel Kernel, variant Variant, limit time.Duration, initramfs, co
 	}
 }
 
+// Processors compiles the ACPI table in processors.dsl, and gives the file.
+func Processors(dir string) (string, error) {
+	base := filepath.Join(dir, "processors")
+	cmd := exec.Command("iasl", "-p", base, "processors.dsl")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%v: %w: %s", cmd.Args, err, out)
+	}
+	return base + ".aml", nil
+}
+
 // Boot runs one VM to its end and gives what its tests printed. dir keeps the kernel's console and the tests' output.
-func Boot(ctx context.Context, kernel Kernel, variant Variant, limit time.Duration, initramfs, dir string) (output string, err error) {
+func Boot(ctx context.Context, kernel Kernel, variant Variant, limit time.Duration, processors, initramfs, dir string) (output string, err error) {
 	console, result := filepath.Join(dir, "console.log"), filepath.Join(dir, "tests.log")
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("ended after %v", limit))
 	defer cancel()
 	// nice: whoever else measures on this machine goes first.
-	args := append([]string{"-n", "19", "qemu-system-x86_64"}, qemuArgs(kernel, variant, limit, initramfs, console, result)...)
+	args := append([]string{"-n", "19", "qemu-system-x86_64"}, qemuArgs(kernel, variant, limit, processors, initramfs, console, result)...)
 	cmd := exec.CommandContext(ctx, "nice", args...)
 	said, err := cmd.CombinedOutput()
 	if ctx.Err() != nil {

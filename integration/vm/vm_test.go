@@ -37,6 +37,10 @@ func TestEveryKernelHoldsTheShield(t *testing.T) {
 			"/usr/local/bin/runc": testhost.Runc(t), "/usr/sbin/runc": "/usr/sbin/runc", "/usr/bin/crun": "/usr/bin/crun",
 		},
 	}
+	var err error
+	if payload.Processors, err = Processors(t.TempDir()); err != nil {
+		t.Fatalf("%v: `make setup` installs acpica-tools", err)
+	}
 	kernels, err := Kernels("../..")
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +96,7 @@ func boot(t *testing.T, kernel Kernel, variant Variant, payload Payload) Column 
 	// qemu 7.2 with several emulating threads loses a race now and then when the kernel patches its own code at boot:
 	// "Oops: int3" before the first process. That says nothing about rtshield, so it gets one more try.
 	for range 2 {
-		text, err := Boot(t.Context(), kernel, variant, *limit, initramfs, dir)
+		text, err := Boot(t.Context(), kernel, variant, *limit, payload.Processors, initramfs, dir)
 		if column.Results, column.Err = Convert(text); !errors.Is(column.Err, errNotBegun) {
 			if err != nil {
 				column.Err = err

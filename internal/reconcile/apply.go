@@ -77,6 +77,14 @@ func Run(root host.Root, session *shield.Session) (Report, error) {
 func apply(root host.Root, session *shield.Session, settings []shield.Setting, report *Report) {
 	deadline := time.Now().Add(patience)
 	for _, setting := range settings {
+		if setting.Follows && !setting.Differs() {
+			continue
+		}
+		if setting.Kind == shield.MinFreq || setting.Kind == shield.Preference { // the governor was written since it was read
+			if now, err := read(root, setting.Knob); err == nil {
+				setting.Now = now
+			}
+		}
 		if setting.Differs() || setting.Written {
 			was := setting.Now
 			now, err := write(root, setting, deadline)
@@ -100,7 +108,7 @@ func apply(root host.Root, session *shield.Session, settings []shield.Setting, r
 		}
 		// Nothing of ours in it, also where the kernel refused: nothing to restore. But what rememberKernel noted is for
 		// when the last partition goes.
-		noted := setting.Kind == shield.Thread && session.AnyLevel(shield.LevelPartition)
+		noted := setting.Kind == shield.Thread && session.AnyLevel(shield.LevelPartition) || setting.Follows
 		if setting.Now == setting.Baseline && !noted {
 			delete(session.Baselines, setting.Knob.String())
 		}
@@ -135,6 +143,9 @@ func forgetGone(ledger *shield.Ledger, seen shield.Observation) {
 			_, exists = seen.Partitions[knob.Name]
 		case shield.Thread:
 			exists = true // moveThreads looks
+		case shield.WakeLatency, shield.FairServer, shield.Governor, shield.MinFreq, shield.Preference:
+			state, found := seen.Values[knob]
+			exists = found && !state.Gone
 		default:
 			_, exists = seen.Masks[knob]
 		}
@@ -148,7 +159,7 @@ func forgetGone(ledger *shield.Ledger, seen shield.Observation) {
 func record(ledger *shield.Ledger, settings []shield.Setting) (any bool) {
 	for _, setting := range settings {
 		// A baseline that differs from now is one that the thread or cpuset got from its parent.
-		ours := setting.Differs() || setting.Baseline != setting.Now
+		ours := setting.Differs() || setting.Baseline != setting.Now || setting.Follows
 		if _, known := ledger.Baselines[setting.Knob.String()]; known || !ours || setting.Fixed != "" {
 			continue
 		}

@@ -12,6 +12,7 @@ import (
 	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
 	"github.com/rtshield/rtshield/internal/host/irq"
 	"github.com/rtshield/rtshield/internal/host/noise"
+	"github.com/rtshield/rtshield/internal/host/power"
 	"github.com/rtshield/rtshield/internal/host/rt"
 	"github.com/rtshield/rtshield/internal/host/task"
 	"github.com/rtshield/rtshield/internal/shield"
@@ -35,6 +36,9 @@ func KnobPath(knob shield.Knob) string {
 	case shield.Thread:
 		return "affinity of thread " + threadID(knob)
 	}
+	if file := powerFile(knob); file != "" {
+		return file
+	}
 	return knob.Name
 }
 
@@ -57,6 +61,10 @@ func set(root host.Root, setting shield.Setting, deadline time.Time) error {
 		return patiently(deadline, func() error { return rt.SetRuntime(root, setting.Name, runtime) })
 	case shield.Partition:
 		return hostcpuset.SetPartitionType(root, setting.Name, setting.Want)
+	case shield.FairServer: // bandwidth that a task of class deadline has just left is free only a period later (EBUSY)
+		return patiently(deadline, func() error { return power.Write(root, powerFile(setting.Knob), setting.Want) })
+	case shield.WakeLatency, shield.Governor, shield.MinFreq, shield.Preference:
+		return power.Write(root, powerFile(setting.Knob), setting.Want)
 	}
 	if setting.Kind == shield.IRQ {
 		number, err := strconv.Atoi(setting.Name)
@@ -116,6 +124,8 @@ func read(root host.Root, knob shield.Knob) (string, error) {
 	case shield.RTBudget:
 		runtime, _, err := rt.Budget(root, knob.Name)
 		return strconv.FormatInt(runtime, 10), err
+	case shield.WakeLatency, shield.FairServer, shield.Governor, shield.MinFreq, shield.Preference:
+		return root.Read(powerFile(knob))
 	}
 	return cpus.String(), err
 }

@@ -55,6 +55,7 @@ func observe(root host.Root, ledger *shield.Ledger) (shield.Observation, error) 
 		func() error { return observeBudgets(root, ledger, seen) },
 		func() error { return observePartitions(root, ledger, seen) },
 		func() error { observeNoise(root, seen); return nil },
+		func() error { observePower(root, ledger, seen); return nil },
 	} {
 		if err := part(); err != nil {
 			return seen, err
@@ -67,6 +68,7 @@ func emptyObservation() shield.Observation {
 	return shield.Observation{
 		Masks: map[shield.Knob]string{}, Fixed: map[shield.Knob]string{}, Near: map[shield.Knob]cpuset.CPUSet{}, Budgets: map[string]shield.BudgetState{},
 		Partitions: map[string]shield.PartitionState{}, Threads: map[shield.Knob]shield.ThreadState{},
+		Values: map[shield.Knob]shield.ValueState{},
 	}
 }
 

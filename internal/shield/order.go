@@ -9,13 +9,16 @@ import (
 
 // The order of writes. What is given up goes first, deepest directory first; then the others are pushed aside; then what
 // is taken, outermost directory first: the kernel refuses a cgroup that has more than its parent (EINVAL), and exclusive
-// CPUs that a sibling still uses.
+// CPUs that a sibling still uses. A fair server is turned off before its CPU is in a partition, and on again after: 6.12
+// has lost count of its bandwidth there, and refuses (EBUSY).
 const (
 	endPartition = iota
 	giveUp
 	pushAside
 	take
 	makePartition
+	setGovernor // before what changes with it
+	setPower
 )
 
 func (s Setting) phase() int {
@@ -25,6 +28,10 @@ func (s Setting) phase() int {
 			return endPartition
 		}
 		return makePartition
+	case Governor:
+		return setGovernor
+	case WakeLatency, MinFreq, Preference:
+		return setPower
 	case RTBudget, Exclusive:
 		if s.raises() {
 			return take

@@ -14,7 +14,7 @@ import (
 // Kind says what sort of kernel setting a knob is.
 type Kind string
 
-// The kinds of knobs. All but RTBudget and Partition hold sets of CPUs.
+// The kinds of knobs. Those down to Thread hold sets of CPUs, but for RTBudget and Partition.
 const (
 	// IRQ is /proc/irq/<name>/smp_affinity_list.
 	IRQ Kind = "irq"
@@ -33,6 +33,15 @@ const (
 	Partition Kind = "partition"
 	// Thread is the affinity of the thread <tid>:<start time>.
 	Thread Kind = "thread"
+	// WakeLatency is power/pm_qos_resume_latency_us of CPU <name>, in microseconds: "n/a" allows no sleep state, 0 any.
+	WakeLatency Kind = "wake-latency"
+	// FairServer is sched/fair_server/cpu<name>/runtime in debugfs, in nanoseconds.
+	FairServer Kind = "fair-server"
+	// Governor, MinFreq and Preference are scaling_governor, scaling_min_freq (in kHz) and energy_performance_preference
+	// of the cpufreq policy <name>.
+	Governor   Kind = "governor"
+	MinFreq    Kind = "min-freq"
+	Preference Kind = "preference"
 )
 
 // Knob names one kernel setting.
@@ -70,6 +79,8 @@ type Observation struct {
 	Partitions map[string]PartitionState
 	// Threads holds those that no cpuset keeps off the held CPUs, by knob.
 	Threads map[Knob]ThreadState
+	// Values holds what Power is about.
+	Values map[Knob]ValueState
 }
 
 // ThreadState is one thread's affinity.
@@ -122,6 +133,10 @@ type Setting struct {
 	For Key
 	// Label is a thread's name.
 	Label string
+	// CPUs are those that a setting of Power governs.
+	CPUs cpuset.CPUSet
+	// Follows: writing the governor may change it too, so that its baseline stays noted even if nothing is written here.
+	Follows bool
 }
 
 // Differs says whether the kernel has to be told.
@@ -135,7 +150,7 @@ func Plan(ledger *Ledger, seen Observation) []Setting {
 	bound := *ledger
 	bound.Grants = without(ledger.Grants, func(g Grant) bool { return !g.Bound })
 	ledger = &bound
-	settings := slices.Concat(planMasks(ledger, seen), planBudgets(ledger, seen), planPartitions(ledger, seen), planThreads(ledger, seen))
+	settings := slices.Concat(planMasks(ledger, seen), planBudgets(ledger, seen), planPartitions(ledger, seen), planThreads(ledger, seen), planPower(ledger, seen))
 	sort.SliceStable(settings, func(i, j int) bool { return before(settings[i], settings[j]) })
 	return settings
 }

@@ -20,6 +20,7 @@ func Limits(root host.Root, ledger *shield.Ledger, plan []shield.Setting, grant 
 	var limits []shield.Limit
 	threads := map[string][]string{} // why → names
 	held := grant.Held().CPUSet
+	var power powerLimits
 	for _, setting := range plan {
 		if setting.Fixed == "" {
 			setting.Fixed = ledger.Unmovable[setting.Knob.String()]
@@ -27,6 +28,8 @@ func Limits(root host.Root, ledger *shield.Ledger, plan []shield.Setting, grant 
 		now, err := cpuset.Parse(setting.Now)
 		reaches := err == nil && !now.Intersection(held).IsEmpty()
 		switch setting.Kind {
+		case shield.WakeLatency, shield.FairServer, shield.Governor, shield.MinFreq, shield.Preference:
+			power.add(grant, setting)
 		case shield.RTBudget, shield.Exclusive, shield.Partition:
 			if setting.Differs() && grant.Needs(setting.Knob) {
 				limits = append(limits, drift(reconcile.KnobPath(setting.Knob), setting))
@@ -62,14 +65,18 @@ func Limits(root host.Root, ledger *shield.Ledger, plan []shield.Setting, grant 
 			Why:  "level affinity: no cpuset keeps others off", Help: "rtshield reconcile moves them away",
 		})
 	}
-	return append(limits, threadLimits(threads, held)...)
+	return slices.Concat(limits, threadLimits(threads, held), power.list(), sleepLimit(root, grant))
 }
 
 // Foreseen names what will still be able to use a grant's CPUs once the rest of the plan is carried out.
 func Foreseen(root host.Root, plan []shield.Setting, grant shield.Grant) []shield.Limit {
 	var fixed []shield.Setting
 	for _, setting := range plan {
-		if setting.Fixed != "" {
+		switch {
+		case setting.Fixed != "":
+			fixed = append(fixed, setting)
+		case slices.Contains(shield.PowerKinds, setting.Kind): // what others wish may be stronger
+			setting.Now = setting.Want
 			fixed = append(fixed, setting)
 		}
 	}
