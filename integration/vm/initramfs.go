@@ -2,9 +2,10 @@ package vm
 
 import (
 	"bufio"
-	_ "embed"
+	"embed"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +16,14 @@ import (
 //go:embed init.sh
 var initScript []byte
 
+//go:embed systemd.sh
+var systemdScript []byte
+
+// overlay is what the image of systemd does not have in every VM: the tests' service, and Docker's configuration.
+//
+//go:embed overlay
+var overlay embed.FS
+
 // Payload is what a VM runs, by paths of the host.
 type Payload struct {
 	// Rtshield is the program under test, Guest the test binary.
@@ -23,6 +32,8 @@ type Payload struct {
 	Delegates map[string]string
 	// Run restricts the tests, as `go test -run` does.
 	Run string
+	// Image is a root file system with systemd. Without it, the initramfs is all there is.
+	Image string
 }
 
 // Busybox is Debian's static one: all of the guest's other programs.
@@ -37,16 +48,54 @@ func WriteInitramfs(file string, payload Payload, kernel Kernel) (err error) {
 	defer func() { err = errors.Join(err, out.Close()) }()
 	w := bufio.NewWriterSize(out, 1<<20)
 	a := newArchive(w)
-	script := strings.Replace(string(initScript), "cd /guest", "VM_RUN='"+payload.Run+"'\ncd /guest", 1)
+	if payload.Image == "" {
+		err = payload.alone(a, kernel)
+	} else {
+		err = payload.over(a, kernel)
+	}
+	return errors.Join(err, a.close(), w.Flush())
+}
+
+// alone makes an initramfs that the VM stays in.
+func (p Payload) alone(a *archive, kernel Kernel) error {
+	script := strings.Replace(string(initScript), "cd /guest", "VM_RUN='"+p.Run+"'\ncd /guest", 1)
 	a.file("/init", 0o755, []byte(script))
 	a.copy("/bin/busybox", Busybox)
-	a.copy("/usr/local/bin/rtshield", payload.Rtshield)
-	a.copy("/guest/guest.test", payload.Guest)
 	a.file("/etc/passwd", 0o644, []byte("root:x:0:0:root:/root:/bin/sh\n"))
 	a.file("/etc/group", 0o644, []byte("root:x:0:\n"))
+	return errors.Join(p.programs(a, ""), modules(a, kernel, "order"))
+}
+
+// over makes an initramfs that mounts the image, with what to put onto it in a folder of its own.
+func (p Payload) over(a *archive, kernel Kernel) error {
+	a.file("/init", 0o755, systemdScript)
+	a.copy("/bin/busybox", Busybox)
+	err := fs.WalkDir(overlay, "overlay", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := overlay.ReadFile(name)
+		mode := 0o644
+		if strings.HasSuffix(name, ".sh") { // an embedded file has no mode of its own
+			mode = 0o755
+			data = []byte(strings.Replace(string(data), "cd /guest", "VM_RUN='"+p.Run+"'\ncd /guest", 1))
+		}
+		a.file("/"+name, mode, data)
+		return err
+	})
+	return errors.Join(err, p.programs(a, "/overlay"), modules(a, kernel, "order", "order-disk"))
+}
+
+// programs puts what is under test below a directory.
+func (p Payload) programs(a *archive, below string) error {
+	a.copy(below+"/usr/local/bin/rtshield", p.Rtshield)
+	a.copy(below+"/guest/guest.test", p.Guest)
 	libraries := map[string]bool{}
-	for guest, host := range payload.Delegates {
-		a.copy(guest, host)
+	for guest, host := range p.Delegates {
+		a.copy(below+guest, host)
+		if p.Image != "" {
+			continue // the image has its own
+		}
 		needs, err := sharedLibraries(host)
 		if err != nil {
 			return err
@@ -58,15 +107,24 @@ func WriteInitramfs(file string, payload Payload, kernel Kernel) (err error) {
 	for library := range libraries {
 		a.copy(library, library) // os.ReadFile follows the links that these names are
 	}
-	order, err := os.ReadFile(filepath.Join(kernel.Dir, "order"))
-	if err != nil {
-		return err
+	return nil
+}
+
+// modules puts those of the lists into /modules, and the order in which to load them into /modules/order.
+func modules(a *archive, kernel Kernel, lists ...string) error {
+	var order []string
+	for _, list := range lists {
+		text, err := os.ReadFile(filepath.Join(kernel.Dir, list))
+		if err != nil {
+			return err
+		}
+		order = append(order, strings.Fields(string(text))...)
 	}
-	a.file("/modules/order", 0o644, order)
-	for _, module := range strings.Fields(string(order)) {
+	for _, module := range order {
 		a.copy("/modules/"+module, filepath.Join(kernel.Dir, module))
 	}
-	return errors.Join(a.close(), w.Flush())
+	a.file("/modules/order", 0o644, []byte(strings.Join(order, "\n")+"\n"))
+	return nil
 }
 
 // library is a line of ldd: "name => path (address)", or "path (address)" for the loader.
