@@ -33,39 +33,6 @@ for series; do
 		missing="$missing $series"
 done
 
-configure() { # configure SUITE...: an apt of our own in $work
-	mirror
-	mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
-	: >"$work/sources.list"
-	: >"$work/status"
-	for suite; do
-		echo "deb [signed-by=$keyring] $uri $suite main" >>"$work/sources.list"
-	done
-	cat >"$work/apt.conf" <<-CONF
-		Dir::Etc::sourcelist "$work/sources.list";
-		Dir::Etc::sourceparts "/dev/null";
-		Dir::Etc::preferencesparts "/dev/null";
-		Dir::State::lists "$work/lists";
-		Dir::State::status "$work/status";
-		Dir::Cache "$work/cache";
-		Acquire::Languages "none";
-		Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
-		Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled "false";
-		APT::Sandbox::User "root";
-	CONF
-}
-
-depends() { # depends PACKAGE=VERSION: the names, one a line
-	apt-cache -c "$work/apt.conf" show "$1" |
-		sed -n 's/^Depends: //p' | head -n 1 | tr ',' '\n' | sed 's/^ *//; s/ (= */=/; s/[ )].*//'
-}
-
-unpack() { # unpack PACKAGE TREE
-	(cd "$work" && quietly apt-get -q -c "$work/apt.conf" download "$1")
-	dpkg-deb -x "$work/${1%%=*}"_*.deb "$2"
-	rm -f "$work/${1%%=*}"_*.deb
-}
-
 # module NAME TREE INTO ORDER: the module after those that it depends on; INTO/ORDER says in which order to load them.
 # One that is nowhere is built in.
 module() {

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# What kernels.sh and systemd-image.sh share, read with `.`: the cache, and the archive that this machine installs
+# What the scripts that fetch Debian's packages share, read with `.`: the cache, and the archive that this machine installs
 # Debian from. The script that reads it sets name, for its messages, and work, a directory of its own, before `quietly`.
 # shellcheck disable=SC2034,SC2154 # set here and used there, and the other way round
 
@@ -36,4 +36,37 @@ mirror() {
 			if ($i !~ /security/ && $(i + 1) ~ /^(bookworm|trixie|forky|sid|stable|testing|unstable)/) { print $i; exit }
 		}')
 	[ -n "$uri" ] || die "found no Debian archive in /etc/apt/sources.list or /etc/apt/sources.list.d"
+}
+
+configure() { # configure SUITE...: an apt of our own in $work
+	mirror
+	mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
+	: >"$work/sources.list"
+	: >"$work/status"
+	for suite; do
+		echo "deb [signed-by=$keyring] $uri $suite main" >>"$work/sources.list"
+	done
+	cat >"$work/apt.conf" <<-CONF
+		Dir::Etc::sourcelist "$work/sources.list";
+		Dir::Etc::sourceparts "/dev/null";
+		Dir::Etc::preferencesparts "/dev/null";
+		Dir::State::lists "$work/lists";
+		Dir::State::status "$work/status";
+		Dir::Cache "$work/cache";
+		Acquire::Languages "none";
+		Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
+		Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled "false";
+		APT::Sandbox::User "root";
+	CONF
+}
+
+depends() { # depends PACKAGE=VERSION: the names, one a line
+	apt-cache -c "$work/apt.conf" show "$1" |
+		sed -n 's/^Depends: //p' | head -n 1 | tr ',' '\n' | sed 's/^ *//; s/ (= */=/; s/[ )].*//'
+}
+
+unpack() { # unpack PACKAGE TREE
+	(cd "$work" && quietly apt-get -q -c "$work/apt.conf" download "$1")
+	dpkg-deb -x "$work/${1%%=*}"_*.deb "$2"
+	rm -f "$work/${1%%=*}"_*.deb
 }

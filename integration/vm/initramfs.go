@@ -30,6 +30,8 @@ type Payload struct {
 	Rtshield, Guest string
 	// Delegates holds the runtimes by their paths in the guest.
 	Delegates map[string]string
+	// Irqbalance is a tree that has the program with libraries, or "".
+	Irqbalance string
 	// Run restricts the tests, as `go test -run` does.
 	Run string
 	// Image is a root file system with systemd. Without it, the initramfs is all there is.
@@ -90,22 +92,28 @@ func (p Payload) over(a *archive, kernel Kernel) error {
 func (p Payload) programs(a *archive, below string) error {
 	a.copy(below+"/usr/local/bin/rtshield", p.Rtshield)
 	a.copy(below+"/guest/guest.test", p.Guest)
-	libraries := map[string]bool{}
-	for guest, host := range p.Delegates {
-		a.copy(below+guest, host)
-		if p.Image != "" {
-			continue // the image has its own
+	if p.Image != "" {
+		for guest, host := range p.Delegates {
+			a.copy(below+guest, host)
 		}
-		needs, err := sharedLibraries(host)
-		if err != nil {
+		return nil // the image has libraries, and irqbalance
+	}
+	libraries := map[string]string{}
+	for guest, host := range p.Delegates {
+		a.copy(guest, host)
+		if err := sharedLibraries(host, "", libraries); err != nil {
 			return err
 		}
-		for _, library := range needs {
-			libraries[library] = true
+	}
+	if p.Irqbalance != "" {
+		program := filepath.Join(p.Irqbalance, "usr/sbin/irqbalance")
+		a.copy("/usr/sbin/irqbalance", program)
+		if err := sharedLibraries(program, p.Irqbalance, libraries); err != nil {
+			return err
 		}
 	}
-	for library := range libraries {
-		a.copy(library, library) // os.ReadFile follows the links that these names are
+	for guest, host := range libraries {
+		a.copy(guest, host) // os.ReadFile follows the links that these names are
 	}
 	return nil
 }
@@ -130,15 +138,28 @@ func modules(a *archive, kernel Kernel, lists ...string) error {
 // library is a line of ldd: "name => path (address)", or "path (address)" for the loader.
 var library = regexp.MustCompile(`(?m)^\s+(?:\S+ => )?(/\S+) \(0x`)
 
-func sharedLibraries(program string) ([]string, error) {
-	out, err := exec.Command("ldd", program).CombinedOutput()
+// sharedLibraries adds those of a program by their paths in the guest. Those in tree, if it is not "", come first.
+func sharedLibraries(program, tree string, libraries map[string]string) error {
+	cmd := exec.Command("ldd", program)
+	if tree != "" {
+		dirs, _ := filepath.Glob(filepath.Join(tree, "lib/*-linux-gnu*"))
+		more, _ := filepath.Glob(filepath.Join(tree, "usr/lib/*-linux-gnu*"))
+		cmd.Env = append(os.Environ(), "LD_LIBRARY_PATH="+strings.Join(append(dirs, more...), ":"))
+	}
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		if strings.Contains(string(out), "not a dynamic executable") {
-			return nil, nil
+			return nil
 		}
-		return nil, fmt.Errorf("ldd %s: %w: %s", program, err, out)
+		return fmt.Errorf("ldd %s: %w: %s", program, err, out)
 	}
-	return parseLdd(string(out)), nil
+	if strings.Contains(string(out), "not found") {
+		return fmt.Errorf("ldd %s: %s", program, out)
+	}
+	for _, library := range parseLdd(string(out)) {
+		libraries[strings.TrimPrefix(library, tree)] = library
+	}
+	return nil
 }
 
 func parseLdd(text string) []string {

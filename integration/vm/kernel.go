@@ -45,6 +45,12 @@ func Image(module string) (string, error) {
 	return strings.TrimSpace(out), err
 }
 
+// Irqbalance fetches the program with its libraries, unless it is in the cache.
+func Irqbalance(module string) (string, error) {
+	out, err := script(module, "irqbalance.sh")
+	return strings.TrimSpace(out), err
+}
+
 func script(module, name string, args ...string) (string, error) {
 	cmd := exec.Command(filepath.Join(module, "scripts", name), args...)
 	var stdout bytes.Buffer

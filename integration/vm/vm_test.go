@@ -29,8 +29,12 @@ func TestEveryKernelHoldsTheShield(t *testing.T) {
 	if os.Getenv("RTSHIELD_VM") != "1" {
 		t.Skip("boots real-time kernels in VMs for minutes: run by `make vmtest`")
 	}
+	irqbalance, err := Irqbalance("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
 	drive(t, Matrix, Payload{
-		Rtshield: testhost.Rtshield(t), Guest: buildGuest(t, "./guest"), Run: *run,
+		Rtshield: testhost.Rtshield(t), Guest: buildGuest(t, "./guest"), Run: *run, Irqbalance: irqbalance,
 		Delegates: map[string]string{
 			"/usr/local/bin/runc": testhost.Runc(t), "/usr/sbin/runc": "/usr/sbin/runc", "/usr/bin/crun": "/usr/bin/crun",
 		},

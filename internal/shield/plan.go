@@ -33,6 +33,12 @@ const (
 	Partition Kind = "partition"
 	// Thread is the affinity of the thread <tid>:<start time>.
 	Thread Kind = "thread"
+	// Irqbalance is what an irqbalance leaves out, by what it is told through (internal/host/irqbalance).
+	Irqbalance Kind = "irqbalance"
+	// AllowedCPUs is that property of the systemd unit <name>, which systemd writes into cpuset.cpus of the unit's cgroup.
+	// DropIn notes the text of the file that holds it, where there was one before.
+	AllowedCPUs Kind = "allowed-cpus"
+	DropIn      Kind = "drop-in"
 )
 
 // Knob names one kernel setting.
@@ -64,6 +70,8 @@ type Observation struct {
 	Partitions map[string]PartitionState
 	// Threads holds those that no cpuset keeps off the held CPUs, by knob.
 	Threads map[Knob]ThreadState
+	// Fixed says of a knob in Masks why it cannot be changed.
+	Fixed map[Knob]string
 }
 
 // ThreadState is one thread's affinity.
@@ -105,7 +113,8 @@ type Setting struct {
 	// Fixed says why the kernel will not take Want, where that is known without trying.
 	Fixed string
 	// Written says that we have written this interrupt before, so that what it reads now cannot be trusted for a moment:
-	// while the kernel moves an interrupt, smp_affinity_list shows its former value (seen on Linux 6.18, below 1 ms).
+	// while the kernel moves an interrupt, smp_affinity_list shows its former value (seen on Linux 6.18, below 1 ms). Nor can
+	// what irqbalance shows, until it has scanned.
 	Written bool
 	// Label is a thread's name.
 	Label string
@@ -143,7 +152,9 @@ func planMasks(ledger *Ledger, seen Observation) []Setting {
 		switch knob.Kind {
 		case IRQ, IRQDefault:
 			want = lessTaken(baseline, away, ledger.Housekeeping.Difference(away), seen.Online)
-		case Cpuset:
+		case Irqbalance: // the one that holds what is left out
+			want = baseline.Union(away)
+		case Cpuset, AllowedCPUs:
 			if baseline.IsEmpty() && !held.IsEmpty() { // on cgroup v2: all that the parent has
 				want = seen.Online.Difference(held)
 			} else {
@@ -155,7 +166,10 @@ func planMasks(ledger *Ledger, seen Observation) []Setting {
 		if !known && want.Equals(baseline) {
 			continue
 		}
-		settings = append(settings, Setting{Knob: knob, Baseline: baseline.String(), Now: now.String(), Want: want.String(), Written: known && knob.Kind == IRQ})
+		settings = append(settings, Setting{
+			Knob: knob, Baseline: baseline.String(), Now: now.String(), Want: want.String(),
+			Fixed: seen.Fixed[knob], Written: known && (knob.Kind == IRQ || knob.Kind == Irqbalance),
+		})
 	}
 	return settings
 }
