@@ -136,11 +136,12 @@ func noteDropIn(root host.Root, ledger *shield.Ledger, unit string) {
 // anew, with the same value.
 func restoreDropIn(root host.Root, ledger *shield.Ledger, unit string) bool {
 	knob := shield.Knob{Kind: shield.DropIn, Name: unit}.String()
-	if _, noted := ledger.Baselines[knob]; noted {
-		delete(ledger.Baselines, knob)
-		return true
+	_, noted := ledger.Baselines[knob]
+	if err := systemd.RemoveDropIn(root, unit, noted); err != nil {
+		return false
 	}
-	return systemd.RemoveDropIn(root, unit) == nil
+	delete(ledger.Baselines, knob)
+	return true
 }
 
 // IdleDir is the cgroup v2 directory, right below the mount, whose partition keeps idle siblings from all tasks.

@@ -84,7 +84,7 @@ func set(root host.Root, setting shield.Setting, deadline time.Time) error {
 	case shield.Mask:
 		return noise.WriteMask(root, setting.Name, cpus)
 	case shield.AllowedCPUs:
-		return systemd.AllowCPUs(setting.Name, cpus)
+		return systemd.AllowCPUs(root, setting.Name, cpus, setting.Baseline != "" && setting.Want != setting.Baseline)
 	case shield.Irqbalance:
 		return irqbalance.Ban(root, setting.Name, cpus)
 	case shield.List:

@@ -41,7 +41,7 @@ func TestAllowedCPUsOfActiveUnits(t *testing.T) {
 
 func TestWhatSystemdSaysAgainstItIsInTheError(t *testing.T) {
 	systemctl(t, "echo 'Failed to set unit properties: Access denied' >&2; exit 1")
-	err := AllowCPUs("user.slice", cpuset.New(0, 1))
+	err := AllowCPUs(host.Root(t.TempDir()), "user.slice", cpuset.New(0, 1), false)
 	if err == nil || !strings.Contains(err.Error(), "AllowedCPUs=0-1: Failed to set unit properties: Access denied") {
 		t.Errorf("%v", err)
 	}
@@ -66,30 +66,56 @@ func TestASystemctlThatHangsIsGivenUp(t *testing.T) {
 }
 
 func TestTheDropInGoesWithWhatHeldNothingElse(t *testing.T) {
-	root := host.Root(t.TempDir())
-	const dir = "run/systemd/system.control/user.slice.d"
-	for _, other := range []string{"", "50-CPUWeight.conf"} {
-		if err := os.MkdirAll(root.Path(dir), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		for _, file := range []string{"50-AllowedCPUs.conf", other} {
-			if file != "" {
-				if err := os.WriteFile(root.Path(dir, file), []byte(file), 0o644); err != nil {
-					t.Fatal(err)
+	for unit, dir := range map[string]string{"user.slice": controlDir, "init.scope": transientDir} {
+		for _, other := range []string{"", "50-CPUWeight.conf"} {
+			root := host.Root(t.TempDir())
+			folder := root.Path(dir, unit+".d")
+			if err := os.MkdirAll(folder, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			for _, file := range []string{"50-AllowedCPUs.conf", other} {
+				if file != "" {
+					if err := os.WriteFile(filepath.Join(folder, file), []byte(file), 0o644); err != nil {
+						t.Fatal(err)
+					}
 				}
 			}
+			if text, found := DropIn(root, unit); !found || text != "50-AllowedCPUs.conf" {
+				t.Errorf("%q, %v", text, found)
+			}
+			if err := errors.Join(RemoveDropIn(root, unit, true), RemoveDropIn(root, "other.slice", false)); err != nil {
+				t.Error(err)
+			}
+			if _, found := DropIn(root, unit); !found {
+				t.Error("it was to be kept")
+			}
+			if err := RemoveDropIn(root, unit, false); err != nil {
+				t.Error(err)
+			}
+			if _, found := DropIn(root, unit); found {
+				t.Error("it still is there")
+			}
+			if _, err := os.Stat(folder); (err == nil) != (other != "") {
+				t.Errorf("with %q beside it: %v", other, err)
+			}
 		}
-		if text, found := DropIn(root, "user.slice"); !found || text != "50-AllowedCPUs.conf" {
-			t.Errorf("%q, %v", text, found)
-		}
-		if err := errors.Join(RemoveDropIn(root, "user.slice"), RemoveDropIn(root, "init.scope")); err != nil {
-			t.Error(err)
-		}
-		if _, found := DropIn(root, "user.slice"); found {
-			t.Error("it still is there")
-		}
-		if _, err := os.Stat(root.Path("run/systemd/system.control")); (err == nil) != (other != "") {
-			t.Errorf("with %q beside it: %v", other, err)
-		}
+	}
+}
+
+func TestAUnitWithCPUsOfTheAdministratorsGetsADropInThatComesLast(t *testing.T) {
+	systemctl(t, "")
+	root := host.Root(t.TempDir())
+	last := root.Path(controlDir, "user.slice.d/zz-rtshield.conf")
+	if err := AllowCPUs(root, "user.slice", cpuset.New(0, 1), true); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(last); err != nil || !strings.HasPrefix(string(text), "[Slice]\n") || !strings.HasSuffix(string(text), "\nAllowedCPUs=\nAllowedCPUs=0-1\n") {
+		t.Errorf("%q, %v", text, err)
+	}
+	if err := errors.Join(AllowCPUs(root, "user.slice", cpuset.New(0, 1, 2), false), RemoveDropIn(root, "user.slice", false)); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := filepath.Glob(root.Path(controlDir, "*")); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
 	}
 }
