@@ -11,9 +11,11 @@ import (
 	"github.com/rtshield/rtshield/internal/host"
 	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
 	"github.com/rtshield/rtshield/internal/host/irq"
+	"github.com/rtshield/rtshield/internal/host/irqbalance"
 	"github.com/rtshield/rtshield/internal/host/noise"
 	"github.com/rtshield/rtshield/internal/host/power"
 	"github.com/rtshield/rtshield/internal/host/rt"
+	"github.com/rtshield/rtshield/internal/host/systemd"
 	"github.com/rtshield/rtshield/internal/host/task"
 	"github.com/rtshield/rtshield/internal/shield"
 )
@@ -35,6 +37,10 @@ func KnobPath(knob shield.Knob) string {
 		return knob.Name + "/cpuset.cpus.partition"
 	case shield.Thread:
 		return "affinity of thread " + threadID(knob)
+	case shield.AllowedCPUs:
+		return "AllowedCPUs of " + knob.Name
+	case shield.Irqbalance:
+		return "what irqbalance leaves out (" + knob.Name + ")"
 	}
 	if file := powerFile(knob); file != "" {
 		return file
@@ -86,6 +92,10 @@ func set(root host.Root, setting shield.Setting, deadline time.Time) error {
 		return hostcpuset.SetExclusive(root, setting.Name, cpus)
 	case shield.Mask:
 		return noise.WriteMask(root, setting.Name, cpus)
+	case shield.AllowedCPUs:
+		return systemd.AllowCPUs(root, setting.Name, cpus, setting.Baseline != "" && setting.Want != setting.Baseline)
+	case shield.Irqbalance:
+		return irqbalance.Ban(root, setting.Name, cpus)
 	case shield.List:
 		return root.Write(cpus.String(), setting.Name)
 	case shield.Thread:
@@ -114,6 +124,14 @@ func read(root host.Root, knob shield.Knob) (string, error) {
 		cpus, err = hostcpuset.Exclusive(root, knob.Name)
 	case shield.Mask:
 		cpus, err = noise.ReadMask(root, knob.Name)
+	case shield.AllowedCPUs:
+		var units map[string]cpuset.CPUSet
+		units, err = systemd.AllowedCPUs([]string{knob.Name})
+		cpus = units[knob.Name]
+	case shield.Irqbalance:
+		var state irqbalance.Status
+		state, err = irqbalance.Read(root, knob.Name)
+		cpus = state.Banned
 	case shield.List:
 		cpus, err = root.ReadList(knob.Name)
 	case shield.Thread:

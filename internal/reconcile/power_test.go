@@ -49,7 +49,7 @@ func powerRun(t *testing.T, root host.Root, ledger *shield.Ledger) (Report, shie
 	observePower(root, ledger, seen)
 	forgetGone(ledger, seen)
 	settings := shield.Plan(ledger, seen)
-	record(ledger, settings)
+	record(root, ledger, settings)
 	var report Report
 	apply(root, &shield.Session{Ledger: ledger}, settings, &report)
 	return report, seen

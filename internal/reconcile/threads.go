@@ -30,7 +30,7 @@ func moveThreads(root host.Root, session *shield.Session, online cpuset.CPUSet, 
 			forgetThreads(session.Ledger, seen)
 		}
 		settings := shield.Plan(session.Ledger, seen)
-		if record(session.Ledger, settings) {
+		if record(root, session.Ledger, settings) {
 			if err := session.Save(); err != nil {
 				return err
 			}

@@ -42,6 +42,12 @@ const (
 	Governor   Kind = "governor"
 	MinFreq    Kind = "min-freq"
 	Preference Kind = "preference"
+	// Irqbalance is what an irqbalance leaves out, by what it is told through (internal/host/irqbalance).
+	Irqbalance Kind = "irqbalance"
+	// AllowedCPUs is that property of the systemd unit <name>, which systemd writes into cpuset.cpus of the unit's cgroup.
+	// DropIn notes the text of the file that holds it, where there was one before.
+	AllowedCPUs Kind = "allowed-cpus"
+	DropIn      Kind = "drop-in"
 )
 
 // Knob names one kernel setting.
@@ -127,7 +133,8 @@ type Setting struct {
 	// Fixed says why the kernel will not take Want, where that is known without trying.
 	Fixed string
 	// Written says that we have written this interrupt before, so that what it reads now cannot be trusted for a moment:
-	// while the kernel moves an interrupt, smp_affinity_list shows its former value (seen on Linux 6.18, below 1 ms).
+	// while the kernel moves an interrupt, smp_affinity_list shows its former value (seen on Linux 6.18, below 1 ms). Nor can
+	// what irqbalance shows, until it has scanned.
 	Written bool
 	// For is the container that claims this interrupt.
 	For Key
@@ -174,13 +181,15 @@ func planMasks(ledger *Ledger, seen Observation) []Setting {
 		if known {
 			baseline = recorded
 		}
-		setting := Setting{Knob: knob, Baseline: baseline, Now: now, Written: known && knob.Kind == IRQ}
+		setting := Setting{Knob: knob, Baseline: baseline, Now: now, Written: known && (knob.Kind == IRQ || knob.Kind == Irqbalance)}
 		switch claimant := claimedBy(ledger, seen, knob); {
 		case claimant != nil:
 			setting.Want, setting.For = claimant.CPUs.String(), claimant.Key
 		case knob.Kind == IRQ, knob.Kind == IRQDefault:
 			setting.Want = interrupts.of(baseline)
-		case knob.Kind == Cpuset && baseline == "" && !held.IsEmpty(): // on cgroup v2: all that the parent has
+		case knob.Kind == Irqbalance: // the one that holds what is left out
+			setting.Want = lists.Set(baseline).Union(ledger.Away()).String()
+		case (knob.Kind == Cpuset || knob.Kind == AllowedCPUs) && baseline == "" && !held.IsEmpty(): // on cgroup v2: all that the parent has
 			setting.Want = rest
 		default:
 			setting.Want = others.of(baseline)
@@ -188,7 +197,7 @@ func planMasks(ledger *Ledger, seen Observation) []Setting {
 		if !known && setting.Want == baseline {
 			continue
 		}
-		if setting.Differs() {
+		if setting.Differs() || knob.Kind == Irqbalance {
 			setting.Fixed = seen.Fixed[knob]
 		}
 		settings = append(settings, setting)

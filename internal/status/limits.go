@@ -6,11 +6,13 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 
 	"k8s.io/utils/cpuset"
 
 	"github.com/rtshield/rtshield/internal/host"
 	"github.com/rtshield/rtshield/internal/host/irq"
+	"github.com/rtshield/rtshield/internal/host/irqbalance"
 	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
 )
@@ -51,6 +53,14 @@ func Limits(root host.Root, ledger *shield.Ledger, plan []shield.Setting, grant 
 			if setting.Differs() && reaches {
 				limits = append(limits, IRQLimit(root, setting))
 			} else if limit, late := lateIRQ(root, setting, held); late {
+				limits = append(limits, limit)
+			}
+		case shield.AllowedCPUs: // empty is all
+			if setting.Differs() && grant.Level == shield.LevelCpuset {
+				limits = append(limits, drift(reconcile.KnobPath(setting.Knob), setting))
+			}
+		case shield.Irqbalance:
+			if limit, late := irqbalanceLimit(root, setting, grant); late {
 				limits = append(limits, limit)
 			}
 		default:
@@ -127,6 +137,25 @@ func lateIRQ(root host.Root, setting shield.Setting, held cpuset.CPUSet) (shield
 	return shield.Limit{
 		What: irqName(root, setting.Name) + " arrives once more on CPU " + reached.String(), Why: "the kernel moves it with its next interrupt",
 	}, true
+}
+
+// irqbalanceLimit says that irqbalance may bring interrupts back. It shows what it was told only from its next scan on, but
+// moves nothing before, so that a new grant is given the time.
+func irqbalanceLimit(root host.Root, setting shield.Setting, grant shield.Grant) (shield.Limit, bool) {
+	now, _ := cpuset.Parse(setting.Now)
+	missing := grant.Held().Difference(now)
+	if grant.IRQ != "away" || missing.IsEmpty() {
+		return shield.Limit{}, false
+	}
+	limit := shield.Limit{What: "irqbalance may bring interrupts to CPU " + missing.String(), Why: setting.Fixed}
+	if setting.Fixed == "" {
+		state, err := irqbalance.Read(root, setting.Name)
+		if err == nil && time.Since(grant.Created) < state.Interval+time.Second {
+			return shield.Limit{}, false
+		}
+		limit.Why, limit.Help = "it was restarted or told something else", "rtshield reconcile"
+	}
+	return limit, true
 }
 
 // IRQLimit says that an interrupt may still arrive where it should not, and why.
