@@ -61,7 +61,7 @@ vmtest: setup build runc ## boot real-time kernels in VMs, and print what holds 
 	RTSHIELD_VM=1 RTSHIELD_TEST_RUNC=$(BIN)/runc RTSHIELD_BIN=$(BIN)/rtshield \
 		RTSHIELD_VM_TABLE=$(BIN)/kernels.md $(GO) test -count=1 -timeout 25m -v ./integration/vm -args -vm.limit 5m
 
-vmtest-systemd: setup build runc ## the same with systemd, Docker and irqbalance in the VMs (a quarter of an hour)
+vmtest-systemd: setup build runc ## the same with systemd, Docker and irqbalance in the VMs (minutes)
 	RTSHIELD_VM_SYSTEMD=1 RTSHIELD_TEST_RUNC=$(BIN)/runc RTSHIELD_BIN=$(BIN)/rtshield \
 		RTSHIELD_VM_TABLE=$(BIN)/systemd.md $(GO) test -count=1 -timeout 45m -v ./integration/vm -args -vm.limit 20m
 
