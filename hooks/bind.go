@@ -7,20 +7,28 @@ import (
 	"os"
 	"path/filepath"
 
+	"k8s.io/utils/cpuset"
+
 	"github.com/rtshield/rtshield/internal/host"
 	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
 	"github.com/rtshield/rtshield/internal/host/rt"
+	"github.com/rtshield/rtshield/internal/host/task"
 	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
 )
 
 // bind ties the grant to the container's first process, and finds its cgroups.
 func (c call) bind(grant *shield.Grant) error {
-	owner, cgroup, err := c.locate()
+	owner, cgroup, err := c.locate(grant.Pinned)
 	if err != nil {
 		return fmt.Errorf("container %s: %w", grant.Name, err)
 	}
 	grant.Owner, grant.Bound, grant.Cgroups.Cpuset = owner, true, cgroup
+	if grant.Pinned {
+		if err := c.pin(grant.CPUs.CPUSet); err != nil {
+			return fmt.Errorf("container %s cannot have affinity %s: %w", grant.Name, grant.CPUs, err)
+		}
+	}
 	if grant.Level == shield.LevelPartition {
 		if err := c.bindPartition(grant); err != nil {
 			return err
@@ -59,6 +67,10 @@ func (c call) bindPartition(grant *shield.Grant) error {
 		return fmt.Errorf("container %s: its cgroup %s has no cpuset controller", grant.Name, place.Dir)
 	}
 	grant.Cgroups.Partition = host.Ancestors(place.Mount, place.Dir)
+	if grant.Local && len(grant.Cgroups.Partition) != 1 {
+		return fmt.Errorf("container %s: its cgroup %s is not right below the root, where config.json puts it, and before Linux 6.7 it cannot be a partition there",
+			grant.Name, place.Dir)
+	}
 	if grant.Idle.IsEmpty() {
 		return nil
 	}
@@ -69,20 +81,32 @@ func (c call) bindPartition(grant *shield.Grant) error {
 	return nil
 }
 
-func (c call) locate() (shield.Owner, string, error) {
+// pin sets the affinity of the container's first process, all threads of it, where there is no cpuset for it.
+func (c call) pin(cpus cpuset.CPUSet) error {
+	tids, err := task.Threads(c.host, c.pid)
+	for _, tid := range tids {
+		if err == nil {
+			err = task.SetAffinity(tid, cpus)
+		}
+	}
+	return err
+}
+
+// locate finds the owner, and the directory that holds its cpuset; anyCgroup takes one of another controller too.
+func (c call) locate(anyCgroup bool) (shield.Owner, string, error) {
 	start, err := c.host.StartTime(c.pid)
 	if err != nil {
 		return shield.Owner{}, "", fmt.Errorf("pid %d: %w", c.pid, err)
 	}
-	place, found, err := c.host.Controller(c.pid, "cpuset")
+	place, found, err := c.host.Cgroup(c.pid)
 	if err != nil {
 		return shield.Owner{}, "", err
 	}
 	if !found {
-		return shield.Owner{}, "", errors.New("this host has no cpuset cgroup controller: mount one")
+		return shield.Owner{}, "", errors.New("this host has no cgroup controller: mount one")
 	}
 	dir := place.Dir
-	if place.Unified {
+	if place.Unified && !anyCgroup {
 		if dir, err = hostcpuset.Nearest(c.host, place.Dir, place.Mount); err != nil {
 			return shield.Owner{}, "", err
 		}
@@ -95,7 +119,7 @@ func (c call) locate() (shield.Owner, string, error) {
 
 // bindOrdinary notes where a cut container lives, and what it would have if nobody held anything.
 func (c call) bindOrdinary(session *shield.Session, ordinary *shield.Ordinary) error {
-	owner, dir, err := c.locate()
+	owner, dir, err := c.locate(false)
 	if err != nil {
 		return err
 	}

@@ -17,14 +17,19 @@ import (
 
 // checkCPUs reads back that the container runs on its CPUs and on nothing else.
 func (c call) checkCPUs(grant shield.Grant) error {
-	for _, source := range []struct {
+	type source struct {
 		what string
 		read func() (cpuset.CPUSet, error)
-	}{
+	}
+	sources := []source{
 		{"cpuset.cpus of " + grant.Cgroups.Cpuset, func() (cpuset.CPUSet, error) { return hostcpuset.CPUs(c.host, grant.Cgroups.Cpuset) }},
 		{"the effective cpuset of " + grant.Cgroups.Cpuset, func() (cpuset.CPUSet, error) { return hostcpuset.Effective(c.host, grant.Cgroups.Cpuset) }},
 		{fmt.Sprintf("Cpus_allowed_list of pid %d", c.pid), func() (cpuset.CPUSet, error) { return c.host.AllowedCPUs(c.pid) }},
-	} {
+	}
+	if grant.Pinned {
+		sources = sources[2:]
+	}
+	for _, source := range sources {
 		now, err := source.read()
 		if err != nil {
 			return fmt.Errorf("container %s was granted CPU %s: %w", grant.Name, grant.CPUs, err)
@@ -33,6 +38,24 @@ func (c call) checkCPUs(grant shield.Grant) error {
 			return fmt.Errorf("container %s was granted CPU %s, but %s reads %q: something between rtshield and the runtime changes linux.resources.cpu",
 				grant.Name, grant.CPUs, source.what, now)
 		}
+	}
+	return nil
+}
+
+// checkMemory reads back what was done about the container's memory.
+func (c call) checkMemory(grant shield.Grant) error {
+	if grant.Memory.THP == shield.Never && !c.host.THPDisabled(c.pid) {
+		return fmt.Errorf("container %s was promised thp never, but THP_enabled of pid %d does not read 0: the delegate takes the flag back", grant.Name, c.pid)
+	}
+	if grant.Memory.Swap == "" {
+		return nil
+	}
+	place, _, err := c.host.Controller(c.pid, "memory")
+	if err != nil {
+		return err
+	}
+	if now, err := c.host.Read(place.Dir, grant.Memory.Swap); err != nil || now != "0" {
+		return errors.Join(fmt.Errorf("container %s was promised swap off, but %s of %s reads %q", grant.Name, grant.Memory.Swap, place.Dir, now), err)
 	}
 	return nil
 }

@@ -47,21 +47,32 @@ func (c call) fulfil(session *shield.Session, grant *shield.Grant) error {
 	if err := c.checkCPUs(*grant); err != nil {
 		return err
 	}
-	// Run saves before it touches the first knob, so that whoever comes after a crash finds whose they are.
-	name := grant.Name
+	if err := c.checkMemory(*grant); err != nil {
+		return err
+	}
+	// Run saves before it touches the first knob, so that whoever comes after a crash finds whose they are. It may move
+	// the grant in the ledger.
+	name, bound := grant.Name, *grant
 	report, err := reconcile.Run(c.host, session)
 	if err != nil {
 		return err
 	}
 	for _, refused := range report.Refused {
+		if refused.For == c.key && !reaches(refused.Now, bound.CPUs) {
+			return fmt.Errorf("container %s claims irq %s, which arrives on CPU %s: %s: choose CPUs there (rtshield.io/cpuset), or leave it out",
+				name, refused.Name, refused.Now, reconcile.Reason(refused.Err))
+		}
+		if !bound.Needs(refused.Knob) {
+			continue
+		}
 		switch refused.Kind {
 		case shield.RTBudget:
 			return c.budgetError(name, refused)
 		case shield.Exclusive, shield.Partition:
-			return fmt.Errorf("container %s cannot have CPUs %s as a partition: %w (rtshield.io/partition: none does without)", name, grant.CPUs, refused.Err)
+			return fmt.Errorf("container %s cannot have CPUs %s as a partition: %w (rtshield.io/partition: none does without)", name, bound.CPUs, refused.Err)
 		}
 	}
-	grant = session.Grant(c.key) // Run may have moved it
+	grant = session.Grant(c.key)
 	if grant == nil {
 		return fmt.Errorf("container %s ended while it was created", name)
 	}
@@ -74,6 +85,12 @@ func (c call) fulfil(session *shield.Session, grant *shield.Grant) error {
 		return err
 	}
 	return c.checkPolicy(*grant)
+}
+
+// reaches: an interrupt that the kernel manages itself may be on the container's CPUs already.
+func reaches(list string, cpus shield.CPUs) bool {
+	now, err := shield.ParseCPUs(list)
+	return err == nil && !now.Intersection(cpus.CPUSet).IsEmpty()
 }
 
 func (c call) budgetError(name string, refused reconcile.Refusal) error {

@@ -36,7 +36,10 @@ func create(inv argv.Invocation) error {
 	if err != nil {
 		return err
 	}
-	if err := m.document.Save(); err != nil {
+	if m.thpOff {
+		err = withoutTHP()
+	}
+	if err := errors.Join(err, m.document.Save()); err != nil {
 		return errors.Join(err, reconcile.Release(system, store, m.request.Key))
 	}
 	return errors.Join(delegate.Become(m.delegate, inv.Argv), reconcile.Release(system, store, m.request.Key))
@@ -64,6 +67,7 @@ func (m *matter) admit(store shield.Store) error {
 	}
 	grant.Created = time.Now().UTC().Truncate(time.Second)
 	session.Housekeeping, session.Exempt = m.layout.Housekeeping, m.layout.Exempt
+	m.thpOff = grant.Memory.THP == shield.Never
 	session.Add(grant)
 	return session.Save()
 }

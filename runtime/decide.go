@@ -12,6 +12,7 @@ import (
 
 	"github.com/rtshield/rtshield/internal/config"
 	"github.com/rtshield/rtshield/internal/host"
+	"github.com/rtshield/rtshield/internal/host/irq"
 	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
 	"github.com/rtshield/rtshield/runtime/delegate"
@@ -27,6 +28,8 @@ type matter struct {
 	request  shield.Request
 	delegate string
 	hook     spec.Hook
+	// thpOff: the delegate shall run without transparent huge pages.
+	thpOff bool
 }
 
 // gather reads the bundle and the policy. errNothing means that config.json is not there or not JSON.
@@ -64,6 +67,11 @@ func (m *matter) survey() error {
 		return err
 	}
 	m.facts = facts
+	if _, claims := m.request.Choices[shield.KeyIRQClaim]; claims {
+		if m.facts.Interrupts, err = irq.Names(system); err != nil {
+			return err
+		}
+	}
 	m.layout, err = shield.NewLayout(m.config.Layout, facts.Topology)
 	return err
 }
@@ -84,6 +92,9 @@ func (m *matter) grant(ledger *shield.Ledger) (shield.Grant, error) {
 	}
 	m.hook.Poststart = traits.LatePoststart()
 	grant.Limits = limits
+	if err := m.memory(&grant, traits); err != nil {
+		return grant, err
+	}
 	if grant.Bundle, err = filepath.Abs(filepath.Dir(m.document.Path)); err != nil {
 		return grant, err
 	}

@@ -5,9 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
-
-	"github.com/tidwall/gjson"
 
 	"github.com/rtshield/rtshield/internal/host"
 	"github.com/rtshield/rtshield/internal/reconcile"
@@ -100,19 +97,11 @@ func (m *matter) foresee(ledger *shield.Ledger, grant *shield.Grant) ([]spec.Cha
 
 // foreseeCgroups tells from config.json where the delegate will put the container.
 func (m *matter) foreseeCgroups(grant *shield.Grant) error {
-	path := gjson.GetBytes(m.document.Bytes(), "linux.cgroupsPath").String()
-	switch slice, scope, systemd := strings.Cut(path, ":"); {
-	case systemd:
-		path = filepath.Join(slicePath(slice), strings.ReplaceAll(scope, ":", "-")+".scope")
-	case path == "":
-		path = m.request.ID
-	}
-	path = filepath.Clean("/" + path)
 	place, found, err := system.Controller(os.Getpid(), "cpuset")
 	if err != nil || !found {
 		return err
 	}
-	grant.Bound, grant.Cgroups.Cpuset = true, filepath.Join(place.Mount, path)
+	grant.Bound, grant.Cgroups.Cpuset = true, filepath.Join(place.Mount, m.request.Cgroup)
 	if grant.Level == shield.LevelPartition {
 		grant.Cgroups.Partition = host.Ancestors(place.Mount, grant.Cgroups.Cpuset)
 	}
@@ -123,6 +112,6 @@ func (m *matter) foreseeCgroups(grant *shield.Grant) error {
 	if err != nil || !found {
 		return err
 	}
-	grant.Cgroups.Budgets = host.Ancestors(cpu.Mount, filepath.Join(cpu.Mount, path))
+	grant.Cgroups.Budgets = host.Ancestors(cpu.Mount, filepath.Join(cpu.Mount, m.request.Cgroup))
 	return nil
 }

@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
-	"github.com/tidwall/gjson"
 	"k8s.io/utils/cpuset"
 
 	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
@@ -21,6 +19,9 @@ func (m *matter) keepOff(store shield.Store) error {
 	}
 	if err := m.survey(); err != nil {
 		return err
+	}
+	if !m.facts.Cpusets {
+		return nil
 	}
 	session, err := open(store, "create of "+m.request.ID)
 	if err != nil {
@@ -79,29 +80,10 @@ func (m *matter) inherited() cpuset.CPUSet {
 	if err != nil || !found {
 		return online
 	}
-	at := gjson.GetBytes(m.document.Bytes(), "linux.cgroupsPath").String()
-	if strings.Contains(at, ":") { // the systemd driver's slice:prefix:name
-		at = slicePath(strings.Split(at, ":")[0])
-	}
-	for dir := filepath.Join(place.Mount, filepath.Clean("/"+at)); len(dir) >= len(place.Mount); dir = filepath.Dir(dir) {
+	for dir := filepath.Join(place.Mount, m.request.Cgroup); len(dir) >= len(place.Mount); dir = filepath.Dir(dir) {
 		if cpus, err := hostcpuset.Effective(system, dir); err == nil && !cpus.IsEmpty() {
 			return cpus.Intersection(online)
 		}
 	}
 	return online
-}
-
-// slicePath turns a systemd slice into its path: a-b.slice is a.slice/a-b.slice (systemd.slice(5)).
-func slicePath(slice string) string {
-	name := strings.TrimSuffix(slice, ".slice")
-	if name == "" || name == "-" {
-		return "/"
-	}
-	path, prefix := "", ""
-	for part := range strings.SplitSeq(name, "-") {
-		prefix += part
-		path += "/" + prefix + ".slice"
-		prefix += "-"
-	}
-	return path
 }

@@ -144,8 +144,9 @@ var touched = []struct {
 }{
 	{"", []string{"process", "linux", "hooks", "annotations"}},
 	{"process", []string{"env", "rlimits", "scheduler"}},
-	{"linux", []string{"resources"}},
-	{"linux.resources", []string{"cpu", "unified"}},
+	{"linux", []string{"resources", "memoryPolicy"}},
+	{"linux.resources", []string{"cpu", "unified", "memory", "hugepageLimits"}},
+	{"linux.resources.memory", []string{"swappiness"}},
 	{"linux.resources.cpu", []string{"cpus", "mems", "quota", "period", "burst", "realtimeRuntime", "realtimePeriod"}},
 	{"hooks", []string{"createRuntime", "poststart", "poststop"}},
 }

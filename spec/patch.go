@@ -59,14 +59,33 @@ func (d *Document) Shield(grant shield.Grant, rlimits []Rlimit, hook Hook) error
 		func() error {
 			return d.ensure("{}", "linux", "linux.resources", "linux.resources.cpu", "process", "hooks")
 		},
-		func() error { return d.set("linux.resources.cpu.cpus", grant.CPUs.String()) },
-		func() error { return d.set("linux.resources.cpu.mems", grant.Mems.String()) },
 	}
-	for _, path := range []string{
+	lifted := []string{
 		"linux.resources.cpu.quota", "linux.resources.cpu.period", "linux.resources.cpu.burst",
 		"linux.resources.cpu.realtimeRuntime", "linux.resources.cpu.realtimePeriod", `linux.resources.unified.cpu\.max`,
 		"process.scheduler",
-	} {
+	}
+	if grant.Pinned { // without a cpuset controller the delegate would fail
+		lifted = append(lifted, "linux.resources.cpu.cpus", "linux.resources.cpu.mems")
+	} else {
+		steps = append(steps,
+			func() error { return d.set("linux.resources.cpu.cpus", grant.CPUs.String()) },
+			func() error { return d.set("linux.resources.cpu.mems", grant.Mems.String()) })
+	}
+	switch grant.Memory.Swap {
+	case "memory.swap.max":
+		steps = append(steps, func() error { return d.ensure("{}", "linux.resources.unified") },
+			func() error { return d.set(`linux.resources.unified.memory\.swap\.max`, "0") })
+	case "memory.swappiness":
+		steps = append(steps, func() error { return d.ensure("{}", "linux.resources.memory") },
+			func() error { return d.set("linux.resources.memory.swappiness", 0) })
+	}
+	if grant.Memory.Policy == shield.Bind && !gjson.GetBytes(d.data, "linux.memoryPolicy").Exists() {
+		steps = append(steps, func() error {
+			return d.set("linux.memoryPolicy", map[string]string{"mode": "MPOL_BIND", "nodes": grant.Mems.String()})
+		})
+	}
+	for _, path := range lifted {
 		steps = append(steps, func() error { return d.remove(path) })
 	}
 	for _, rlimit := range rlimits {

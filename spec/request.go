@@ -1,6 +1,8 @@
 package spec
 
 import (
+	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -21,7 +23,7 @@ var (
 
 // Request reads what the container asks for. Environment and image labels are never read: an image cannot ask.
 func (d *Document) Request(key shield.Key, linkClass string) (shield.Request, error) {
-	request := shield.Request{Key: key, LinkClass: linkClass, Name: shortID(key.ID)}
+	request := shield.Request{Key: key, LinkClass: linkClass, Name: shortID(key.ID), Cgroup: d.cgroup(key.ID)}
 	annotations := map[string]string{}
 	gjson.GetBytes(d.data, "annotations").ForEach(func(key, value gjson.Result) bool {
 		annotations[key.String()] = value.String()
@@ -49,6 +51,15 @@ func (d *Document) Request(key shield.Key, linkClass string) (shield.Request, er
 	request.CPUs = strings.TrimSpace(cpu.Get("cpus").String())
 	request.Mems = strings.TrimSpace(cpu.Get("mems").String())
 	request.Budget = shield.Budget{Runtime: cpu.Get("realtimeRuntime").Int(), Period: cpu.Get("realtimePeriod").Int()}
+	gjson.GetBytes(d.data, "linux.resources.hugepageLimits").ForEach(func(_, limit gjson.Result) bool {
+		pages := shield.HugePages{Size: limit.Get("pageSize").String(), Bytes: limit.Get("limit").Uint()}
+		pages.PageSize = pageSize(pages.Size)
+		// Beyond all memory there is: how engines write "no limit".
+		if pages.PageSize > 0 && pages.Bytes > 0 && pages.Bytes < 1<<60 {
+			request.HugePages = append(request.HugePages, pages)
+		}
+		return true
+	})
 	gjson.GetBytes(d.data, "process.rlimits").ForEach(func(_, rlimit gjson.Result) bool {
 		if rlimit.Get("type").String() == "RLIMIT_RTPRIO" {
 			request.RTPrio = rlimit.Get("hard").Uint()
@@ -75,4 +86,44 @@ func shortID(id string) string {
 		return id[:12]
 	}
 	return id
+}
+
+// pageSize reads a size of huge pages, such as 2MB or 1GB, into bytes. 0: it is none, and the delegate will say so.
+func pageSize(text string) uint64 {
+	for unit, shift := range map[string]int{"KB": 10, "MB": 20, "GB": 30} {
+		if number, found := strings.CutSuffix(text, unit); found {
+			if n, err := strconv.ParseUint(number, 10, 32); err == nil {
+				return n << shift
+			}
+		}
+	}
+	return 0
+}
+
+// cgroup tells where the delegate will put the container, below the mount of a hierarchy.
+func (d *Document) cgroup(id string) string {
+	path := gjson.GetBytes(d.data, "linux.cgroupsPath").String()
+	// The systemd driver's slice:prefix:name.
+	switch slice, scope, systemd := strings.Cut(path, ":"); {
+	case systemd:
+		path = filepath.Join(slicePath(slice), strings.ReplaceAll(scope, ":", "-")+".scope")
+	case path == "":
+		path = id
+	}
+	return filepath.Clean("/" + path)
+}
+
+// slicePath turns a systemd slice into its path: a-b.slice is a.slice/a-b.slice (systemd.slice(5)).
+func slicePath(slice string) string {
+	name := strings.TrimSuffix(slice, ".slice")
+	if name == "" || name == "-" {
+		return "/"
+	}
+	path, prefix := "", ""
+	for part := range strings.SplitSeq(name, "-") {
+		prefix += part
+		path += "/" + prefix + ".slice"
+		prefix += "-"
+	}
+	return path
 }

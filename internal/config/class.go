@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 
 	"github.com/rtshield/rtshield/internal/shield"
@@ -10,19 +11,24 @@ import (
 // class is a [class.<name>] table as written. What it leaves out comes from the built-in class of that name, else from
 // the built-in class of its policy.
 type class struct {
-	Policy      *string `toml:"policy"`
-	Priority    *int    `toml:"priority"`
-	MaxPriority *int    `toml:"max_priority"`
-	Nice        *int    `toml:"nice"`
-	Deadline    *string `toml:"deadline"`
-	CPUs        *int    `toml:"cpus"`
-	MaxCPUs     *int    `toml:"max_cpus"`
-	SMT         *string `toml:"smt"`
-	Partition   *string `toml:"partition"`
-	IRQ         *string `toml:"irq"`
-	Exec        *string `toml:"exec"`
-	RTPrio      any     `toml:"rtprio"`
-	Memlock     any     `toml:"memlock"`
+	Policy      *string  `toml:"policy"`
+	Priority    *int     `toml:"priority"`
+	MaxPriority *int     `toml:"max_priority"`
+	Nice        *int     `toml:"nice"`
+	Deadline    *string  `toml:"deadline"`
+	CPUs        *int     `toml:"cpus"`
+	MaxCPUs     *int     `toml:"max_cpus"`
+	SMT         *string  `toml:"smt"`
+	Partition   *string  `toml:"partition"`
+	IRQ         *string  `toml:"irq"`
+	Require     *string  `toml:"require_level"`
+	IRQClaim    []string `toml:"irq_claim"`
+	THP         *string  `toml:"thp"`
+	Swap        *string  `toml:"swap"`
+	MemPolicy   *string  `toml:"memory_policy"`
+	Exec        *string  `toml:"exec"`
+	RTPrio      any      `toml:"rtprio"`
+	Memlock     any      `toml:"memlock"`
 }
 
 func (c class) build(name string) (shield.Class, error) {
@@ -56,6 +62,14 @@ func (c class) build(name string) (shield.Class, error) {
 		}
 		built.Deadline = bandwidth
 	}
+	for _, pattern := range c.IRQClaim {
+		if _, err := filepath.Match(pattern, ""); err != nil || pattern == "" {
+			return built, option("irq_claim", pattern, "names of interrupts or devices, or globs")
+		}
+	}
+	if c.IRQClaim != nil {
+		built.IRQClaim = c.IRQClaim
+	}
 	if err := c.words(&built); err != nil {
 		return built, err
 	}
@@ -75,6 +89,10 @@ func (c class) words(built *shield.Class) error {
 	}{
 		{"smt", c.SMT, &built.SMT, []string{shield.SMTPrefer, shield.SMTRequire, shield.SMTIsolate}},
 		{"irq", c.IRQ, &built.IRQ, []string{"away", "keep"}},
+		{"require_level", c.Require, &built.RequireLevel, append([]string{""}, shield.Levels...)},
+		{"thp", c.THP, &built.THP, []string{shield.Keep, shield.Never}},
+		{"swap", c.Swap, &built.Swap, []string{shield.Keep, string(shield.Off)}},
+		{"memory_policy", c.MemPolicy, &built.MemoryPolicy, []string{shield.Keep, shield.Bind}},
 		{"exec", c.Exec, &built.Exec, []string{"demote"}},
 		{"partition", c.Partition, &built.Partition, []string{"auto", shield.Isolated, shield.Root, "none"}},
 	} {

@@ -41,6 +41,7 @@ type file struct {
 		Shield   string   `toml:"shield"`
 		Reserve  string   `toml:"reserve"`
 		CPUsFrom string   `toml:"cpus_from"`
+		Level    string   `toml:"level"`
 		Exempt   []string `toml:"exempt"`
 	} `toml:"layout"`
 	Class map[string]class `toml:"class"`
@@ -123,7 +124,8 @@ func Parse(path string, data []byte) (Config, error) {
 		return Config{}, at(option("state", config.State, "an absolute path"), "runtime")
 	}
 	config.Layout = shield.LayoutSpec{
-		Shield: parsed.Layout.Shield, Reserve: parsed.Layout.Reserve, CPUsFrom: parsed.Layout.CPUsFrom, Exempt: parsed.Layout.Exempt,
+		Shield: parsed.Layout.Shield, Reserve: parsed.Layout.Reserve, CPUsFrom: parsed.Layout.CPUsFrom,
+		Level: parsed.Layout.Level, Exempt: parsed.Layout.Exempt,
 	}
 	if err := checkLayout(config.Layout); err != nil {
 		return Config{}, at(err, "layout")
@@ -149,6 +151,9 @@ func checkLayout(layout shield.LayoutSpec) error {
 	}
 	if !slices.Contains([]string{"", "auto", "rtshield", "engine"}, layout.CPUsFrom) {
 		return option("cpus_from", layout.CPUsFrom, `"auto", "rtshield" or "engine"`)
+	}
+	if !slices.Contains(append([]string{"", "auto"}, shield.Levels...), layout.Level) {
+		return option("level", layout.Level, `"auto", "partition", "cpuset" or "affinity"`)
 	}
 	for _, pattern := range layout.Exempt {
 		if _, err := filepath.Match(pattern, ""); err != nil || pattern == "" {

@@ -3,6 +3,7 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -40,7 +41,7 @@ func TestExampleOfTheContractIsTheDefault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := config.Classes["fifo"], shield.BuiltinClasses()["fifo"]; got != want {
+	if got, want := config.Classes["fifo"], shield.BuiltinClasses()["fifo"]; !reflect.DeepEqual(got, want) {
 		t.Errorf("class fifo of the example is %+v, the built-in one %+v", got, want)
 	}
 }
@@ -81,7 +82,7 @@ func TestClassInheritsFromTheBuiltInOneOfItsPolicy(t *testing.T) {
 	if motor.Name != "motor" || motor.Policy != shield.RR || motor.Priority != 10 || motor.MaxPriority != 80 || motor.MaxCPUs != 6 {
 		t.Errorf("got %+v", motor)
 	}
-	if config.Classes["fifo"] != shield.BuiltinClasses()["fifo"] {
+	if !reflect.DeepEqual(config.Classes["fifo"], shield.BuiltinClasses()["fifo"]) {
 		t.Error("the built-in classes are gone")
 	}
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -33,13 +34,23 @@ func decodeError(path string, err error) error {
 func knownKeys(key []string) string {
 	switch {
 	case len(key) > 1 && key[0] == "runtime":
-		return "one of delegates, state"
+		return "one of " + keysOf(file{}.Runtime)
 	case len(key) > 1 && key[0] == "layout":
-		return "one of shield, reserve, cpus_from, exempt"
+		return "one of " + keysOf(file{}.Layout)
 	case len(key) > 2 && key[0] == "class":
-		return "one of policy, priority, max_priority, nice, deadline, cpus, max_cpus, smt, partition, irq, exec, rtprio, memlock"
+		return "one of " + keysOf(class{})
 	}
 	return "one of [runtime], [layout], [class.<name>]"
+}
+
+// keysOf lists the keys of a table.
+func keysOf(table any) string {
+	written := reflect.TypeOf(table)
+	keys := make([]string, written.NumField())
+	for i := range keys {
+		keys[i] = written.Field(i).Tag.Get("toml")
+	}
+	return strings.Join(keys, ", ")
 }
 
 // locate gives a value that cannot be meant the line that it stands on: the decoder has forgotten it by then.

@@ -43,6 +43,19 @@ func (r Root) Controller(pid int, name string) (place Controller, found bool, er
 	return Controller{Mount: mount.Mountpoint, Dir: filepath.Join(mount.Mountpoint, below), Unified: !v1}, true, nil
 }
 
+// Cgroup finds a hierarchy that every process is in: that of the cpuset controller, else whichever there is.
+func (r Root) Cgroup(pid int) (place Controller, found bool, err error) {
+	if place, found, err = r.Controller(pid, "cpuset"); err != nil || found {
+		return place, found, err
+	}
+	for _, controller := range []string{"cpu", "memory", "pids", "name=systemd"} {
+		if place, found, err = r.Controller(pid, controller); err != nil || found {
+			break
+		}
+	}
+	return place, found, err
+}
+
 // controllerPath reads /proc/PID/cgroup, lines of "id:controllers:path" (cgroups(7)). Not with opencontainers/cgroups:
 // it brings D-Bus and net along, whose start-up every OCI verb would pay.
 func controllerPath(text, name string) (path string, v1, found bool) {

@@ -34,6 +34,26 @@ func (r Root) Read(parts ...string) (string, error) {
 		return "", err
 	}
 	defer unix.Close(fd)
+	return readAll(fd, path)
+}
+
+// ReadMode is Read with the file's permission bits.
+func (r Root) ReadMode(parts ...string) (text string, mode uint32, err error) {
+	path := r.Path(parts...)
+	fd, err := open(path, unix.O_RDONLY)
+	if err != nil {
+		return "", 0, err
+	}
+	defer unix.Close(fd)
+	var stat unix.Stat_t
+	if err := unix.Fstat(fd, &stat); err != nil {
+		return "", 0, &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	text, err = readAll(fd, path)
+	return text, stat.Mode & 0o777, err
+}
+
+func readAll(fd int, path string) (string, error) {
 	scratch.Lock()
 	defer scratch.Unlock()
 	buffer := scratch.bytes[:0]
@@ -90,6 +110,31 @@ func open(path string, mode int) (int, error) {
 			return -1, &os.PathError{Op: "open", Path: path, Err: err}
 		}
 		return fd, nil
+	}
+}
+
+// List gives the names in a directory, in no order, without "." and "..". As Read, with plain system calls.
+func (r Root) List(parts ...string) ([]string, error) {
+	path := r.Path(parts...)
+	fd, err := open(path, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	scratch.Lock()
+	defer scratch.Unlock()
+	var names []string
+	for {
+		n, err := unix.ReadDirent(fd, scratch.bytes[:])
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return names, &os.PathError{Op: "readdir", Path: path, Err: err}
+		case n == 0:
+			return names, nil
+		default:
+			_, _, names = unix.ParseDirent(scratch.bytes[:n], -1, names)
+		}
 	}
 }
 

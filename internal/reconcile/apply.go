@@ -51,7 +51,7 @@ func Run(root host.Root, session *shield.Session) (Report, error) {
 		return report, err
 	}
 	forgetGone(session.Ledger, seen)
-	settings := plan(root, session.Ledger, seen)
+	settings := shield.Plan(session.Ledger, seen)
 	// Only before the first partition: the kernel itself takes the CPUs of one from all threads.
 	if slices.ContainsFunc(settings, makesPartition) && len(session.Noted(shield.Partition)) == 0 {
 		if err := rememberKernel(root, session.Ledger); err != nil {

@@ -18,10 +18,8 @@ func Host(root host.Root) (shield.Host, error) {
 		return shield.Host{}, err
 	}
 	facts := shield.Host{Topology: shield.Topology(topo)}
-	if place, found, err := root.Controller(os.Getpid(), "cpuset"); err != nil {
+	if err := levels(root, &facts); err != nil {
 		return facts, err
-	} else if found && place.Unified {
-		facts.Partitions = cpuset.Partitions(root, place.Mount)
 	}
 	cpu, found, err := root.Controller(os.Getpid(), "cpu")
 	if err != nil || !found || cpu.Unified {
@@ -33,4 +31,26 @@ func Host(root host.Root) (shield.Host, error) {
 	}
 	facts.Budget = shield.Budget{Runtime: runtime, Period: period}
 	return facts, err
+}
+
+// levels finds out what the cgroups of this host can do for a grant.
+func levels(root host.Root, facts *shield.Host) error {
+	place, found, err := root.Controller(os.Getpid(), "cpuset")
+	if err != nil {
+		return err
+	}
+	able := cpuset.Ability{Cpusets: found}
+	if found && place.Unified {
+		able = cpuset.Probe(root, place.Mount)
+	}
+	facts.Cpusets, facts.Local = able.Cpusets, able.Partitions && !able.Remote
+	switch {
+	case !able.Cpusets:
+		facts.Level, facts.Weaker = shield.LevelAffinity, "this host has no cpuset cgroup controller"
+	case !able.Partitions:
+		facts.Level, facts.Weaker = shield.LevelCpuset, "a partition takes cgroup v2 and Linux 6.7"
+	default:
+		facts.Level = shield.LevelPartition
+	}
+	return nil
 }

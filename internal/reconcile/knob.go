@@ -58,17 +58,18 @@ func set(root host.Root, setting shield.Setting, deadline time.Time) error {
 	case shield.Partition:
 		return hostcpuset.SetPartitionType(root, setting.Name, setting.Want)
 	}
+	if setting.Kind == shield.IRQ {
+		number, err := strconv.Atoi(setting.Name)
+		if err != nil {
+			return err
+		}
+		return irq.SetAffinity(root, number, setting.Want)
+	}
 	cpus, err := cpuset.Parse(setting.Want)
 	if err != nil {
 		return err
 	}
 	switch setting.Kind {
-	case shield.IRQ:
-		number, err := strconv.Atoi(setting.Name)
-		if err != nil {
-			return err
-		}
-		return irq.SetAffinity(root, number, cpus)
 	case shield.IRQDefault:
 		return irq.SetDefault(root, cpus)
 	case shield.Cpuset:
@@ -95,7 +96,8 @@ func read(root host.Root, knob shield.Knob) (string, error) {
 	switch knob.Kind {
 	case shield.IRQ:
 		number, _ := strconv.Atoi(knob.Name)
-		cpus, err = irq.Affinity(root, number)
+		list, _, err := irq.Affinity(root, number)
+		return list, err
 	case shield.IRQDefault:
 		cpus, err = irq.Default(root)
 	case shield.Cpuset:

@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
-	"k8s.io/utils/cpuset"
 
 	"github.com/rtshield/rtshield/internal/host"
 	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
@@ -33,20 +33,7 @@ func Plan(root host.Root, ledger *shield.Ledger, foresee func(*shield.Observatio
 	if foresee != nil {
 		foresee(&seen)
 	}
-	return plan(root, ledger, seen), nil
-}
-
-func plan(root host.Root, ledger *shield.Ledger, seen shield.Observation) []shield.Setting {
-	settings := shield.Plan(ledger, seen)
-	for i, setting := range settings {
-		if setting.Kind != shield.IRQ || !setting.Differs() {
-			continue
-		}
-		if number, err := strconv.Atoi(setting.Name); err == nil && irq.Fixed(root, number) {
-			settings[i].Fixed = irq.ErrManaged.Error()
-		}
-	}
-	return settings
+	return shield.Plan(ledger, seen), nil
 }
 
 // observe reads every knob that the ledger's grants or baselines concern, but for threads. Without either, it reads
@@ -62,7 +49,7 @@ func observe(root host.Root, ledger *shield.Ledger) (shield.Observation, error) 
 	}
 	seen.Online = online
 	for _, part := range []func() error{
-		func() error { return observeIRQs(root, ledger, seen) },
+		func() error { return observeIRQs(root, ledger, &seen) },
 		func() error { return observeCpusets(root, ledger, seen) },
 		func() error { return observeBudgets(root, ledger, seen) },
 		func() error { return observePartitions(root, ledger, seen) },
@@ -77,27 +64,29 @@ func observe(root host.Root, ledger *shield.Ledger) (shield.Observation, error) 
 
 func emptyObservation() shield.Observation {
 	return shield.Observation{
-		Masks: map[shield.Knob]cpuset.CPUSet{}, Budgets: map[string]shield.BudgetState{},
+		Masks: map[shield.Knob]string{}, Fixed: map[shield.Knob]string{}, Budgets: map[string]shield.BudgetState{},
 		Partitions: map[string]shield.PartitionState{}, Threads: map[shield.Knob]shield.ThreadState{},
 	}
 }
 
 // observeIRQs reads every interrupt's affinity. One that seems to be away from the granted CPUs already, though we have no
 // record of having moved it, is read again a moment later: it may be on its way back from the last container.
-func observeIRQs(root host.Root, ledger *shield.Ledger, seen shield.Observation) error {
+func observeIRQs(root host.Root, ledger *shield.Ledger, seen *shield.Observation) error {
 	numbers, err := irq.Numbers(root)
 	if err != nil {
 		return err
 	}
 	var doubtful []int
 	away := ledger.Away()
+	reachesAway := shield.Reaching(away)
 	for _, number := range numbers {
-		knob, err := observeIRQ(root, seen, number)
+		knob, err := observeIRQ(root, *seen, number)
 		if err != nil {
 			return err
 		}
 		_, known := ledger.Baselines[knob.String()]
-		if cpus, movable := seen.Masks[knob]; movable && !known && !away.IsEmpty() && cpus.Intersection(away).IsEmpty() {
+		list, movable := seen.Masks[knob]
+		if movable && !known && seen.Fixed[knob] == "" && !away.IsEmpty() && !reachesAway(list) {
 			doubtful = append(doubtful, number)
 		}
 	}
@@ -105,7 +94,12 @@ func observeIRQs(root host.Root, ledger *shield.Ledger, seen shield.Observation)
 		time.Sleep(settle)
 	}
 	for _, number := range doubtful {
-		if _, err := observeIRQ(root, seen, number); err != nil {
+		if _, err := observeIRQ(root, *seen, number); err != nil {
+			return err
+		}
+	}
+	if slices.ContainsFunc(ledger.Grants, func(g shield.Grant) bool { return len(g.Claim) > 0 }) {
+		if seen.Interrupts, err = irq.Names(root); err != nil {
 			return err
 		}
 	}
@@ -113,18 +107,21 @@ func observeIRQs(root host.Root, ledger *shield.Ledger, seen shield.Observation)
 	if err != nil {
 		return err
 	}
-	seen.Masks[shield.Knob{Kind: shield.IRQDefault}] = cpus
+	seen.Masks[shield.Knob{Kind: shield.IRQDefault}] = cpus.String()
 	return nil
 }
 
 func observeIRQ(root host.Root, seen shield.Observation, number int) (shield.Knob, error) {
 	knob := shield.Knob{Kind: shield.IRQ, Name: strconv.Itoa(number)}
-	cpus, err := irq.Affinity(root, number)
+	list, fixed, err := irq.Affinity(root, number)
 	if errors.Is(err, fs.ErrNotExist) {
 		return knob, nil
 	}
 	if err == nil {
-		seen.Masks[knob] = cpus
+		seen.Masks[knob] = list
+	}
+	if fixed {
+		seen.Fixed[knob] = irq.ErrManaged.Error()
 	}
 	return knob, err
 }
@@ -175,15 +172,15 @@ func observePartitions(root host.Root, ledger *shield.Ledger, seen shield.Observ
 		dirs[knob.Name] = true
 	}
 	for dir := range dirs {
-		exclusive, err := hostcpuset.Exclusive(root, dir)
+		kind, err := hostcpuset.PartitionType(root, dir)
 		if gone(err) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		kind, err := hostcpuset.PartitionType(root, dir)
-		if err != nil {
+		exclusive, err := hostcpuset.Exclusive(root, dir)
+		if err != nil && !gone(err) { // Linux before 6.7 has no such file
 			return err
 		}
 		seen.Partitions[dir] = shield.PartitionState{Exclusive: exclusive, Type: kind}
@@ -195,12 +192,12 @@ func observePartitions(root host.Root, ledger *shield.Ledger, seen shield.Observ
 func observeNoise(root host.Root, seen shield.Observation) {
 	for _, file := range noise.Masks(root) {
 		if cpus, err := noise.ReadMask(root, file); err == nil {
-			seen.Masks[shield.Knob{Kind: shield.Mask, Name: file}] = cpus
+			seen.Masks[shield.Knob{Kind: shield.Mask, Name: file}] = cpus.String()
 		}
 	}
 	for _, file := range noise.Lists(root) {
 		if cpus, err := root.ReadList(file); err == nil {
-			seen.Masks[shield.Knob{Kind: shield.List, Name: file}] = cpus
+			seen.Masks[shield.Knob{Kind: shield.List, Name: file}] = cpus.String()
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/rtshield/rtshield/internal/host"
@@ -34,7 +35,10 @@ func observeCpusets(root host.Root, ledger *shield.Ledger, seen shield.Observati
 	if err := otherCpusets(root, ledger, dirs); err != nil {
 		return err
 	}
-	for dir := range dirs {
+	for dir, wanted := range dirs {
+		if !wanted {
+			continue
+		}
 		cpus, err := hostcpuset.CPUs(root, dir)
 		if gone(err) {
 			continue
@@ -42,7 +46,7 @@ func observeCpusets(root host.Root, ledger *shield.Ledger, seen shield.Observati
 		if err != nil {
 			return err
 		}
-		seen.Masks[shield.Knob{Kind: shield.Cpuset, Name: dir}] = cpus
+		seen.Masks[shield.Knob{Kind: shield.Cpuset, Name: dir}] = cpus.String()
 	}
 	return nil
 }
@@ -51,7 +55,8 @@ func observeCpusets(root host.Root, ledger *shield.Ledger, seen shield.Observati
 // outermost: those below have no more than they.
 func otherCpusets(root host.Root, ledger *shield.Ledger, dirs map[string]bool) error {
 	// Also without a grant, while there is something to put back: directories made since below shrunk ones.
-	if !ledger.AnyLevel(shield.LevelCpuset) && len(ledger.Noted(shield.Cpuset)) == 0 {
+	shrinks := ledger.AnyLevel(shield.LevelCpuset)
+	if !shrinks && !anyLocal(ledger) && len(ledger.Noted(shield.Cpuset)) == 0 {
 		return nil
 	}
 	place, found, err := root.Controller(os.Getpid(), "cpuset")
@@ -65,12 +70,22 @@ func otherCpusets(root host.Root, ledger *shield.Ledger, dirs map[string]bool) e
 		case isGrant(ledger, dir) || holdsExempt(root, ledger, dir):
 			return filepath.SkipDir
 		}
-		dirs[dir] = true
+		dirs[dir] = shrinks || namesCPUs(root, dir)
 		if place.Unified {
 			return filepath.SkipDir
 		}
 		return nil
 	})
+}
+
+// namesCPUs: a local partition conflicts only with those beside it that name its CPUs.
+func namesCPUs(root host.Root, dir string) bool {
+	cpus, err := hostcpuset.CPUs(root, dir)
+	return err == nil && !cpus.IsEmpty()
+}
+
+func anyLocal(ledger *shield.Ledger) bool {
+	return slices.ContainsFunc(ledger.Grants, func(g shield.Grant) bool { return g.Local })
 }
 
 // walkCgroups visits the directories of a hierarchy, outermost first, with their paths as on the host. One that goes away

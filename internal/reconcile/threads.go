@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -79,23 +80,24 @@ func firstStart(ledger *shield.Ledger) uint64 {
 	return first
 }
 
-// observeThreads reads the affinity of the threads that no cpuset holds: in the root, and in directories above a grant.
-// Once some were moved, it looks at those in all other cgroups too, which may be their children. Most are looked at with
+// observeThreads reads the affinity of the threads that no cpuset holds: in the root, and in directories above a grant; at
+// level affinity, all. Once some were moved, it looks at those in all other cgroups too, which may be their children. Most are looked at with
 // one system call; only those that may have to change are read further, and noted in done, if that is not nil.
 func observeThreads(root host.Root, ledger *shield.Ledger, seen shield.Observation, done map[int]bool) error {
 	if len(ledger.Grants) == 0 && ledger.Since == 0 && len(ledger.Noted(shield.Thread)) == 0 {
 		return nil
 	}
-	place, found, err := root.Controller(os.Getpid(), "cpuset")
+	place, found, err := root.Cgroup(os.Getpid())
 	if err != nil || !found {
 		return err
 	}
+	all := ledger.AnyLevel(shield.LevelAffinity)
 	own := ownThreads()
 	held := task.MaskOf(ledger.Held())
 	given := givenMasks(ledger)
 	moved := movedThreads(ledger)
 	return walkCgroups(root, place.Mount, func(dir string) error {
-		loose := dir == place.Mount || aboveGrant(ledger, dir)
+		loose := all || dir == place.Mount || aboveGrant(ledger, dir)
 		if isGrant(ledger, dir) || !loose && ledger.Since == 0 {
 			return filepath.SkipDir
 		}
@@ -106,15 +108,9 @@ func observeThreads(root host.Root, ledger *shield.Ledger, seen shield.Observati
 			}
 			return err
 		}
-		allowed := seen.Online
-		if !loose {
-			nearest, err := hostcpuset.Nearest(root, dir, place.Mount)
-			if err != nil {
-				return nil //nolint:nilerr // removed just now
-			}
-			if allowed, err = hostcpuset.Effective(root, nearest); err != nil {
-				return nil //nolint:nilerr // as above
-			}
+		allowed, err := allowedIn(root, dir, place.Mount, seen.Online)
+		if err != nil {
+			return nil //nolint:nilerr // removed just now
 		}
 		for _, tid := range tids {
 			if own[tid] || done[tid] { // ourselves: we are gone before anybody could mind
@@ -134,6 +130,18 @@ func observeThreads(root host.Root, ledger *shield.Ledger, seen shield.Observati
 		}
 		return nil
 	})
+}
+
+// allowedIn gives the CPUs that threads in a directory may be given.
+func allowedIn(root host.Root, dir, mount string, online cpuset.CPUSet) (cpuset.CPUSet, error) {
+	nearest, err := hostcpuset.Nearest(root, dir, mount)
+	if errors.Is(err, fs.ErrNotExist) { // no cpuset up to the root
+		return online, nil
+	}
+	if err != nil {
+		return online, err
+	}
+	return hostcpuset.Effective(root, nearest)
 }
 
 func makesPartition(setting shield.Setting) bool {
@@ -192,11 +200,9 @@ func movedThreads(ledger *shield.Ledger) map[int]bool {
 
 func ownThreads() map[int]bool {
 	own := map[int]bool{}
-	entries, _ := os.ReadDir("/proc/self/task")
-	for _, entry := range entries {
-		if tid, err := strconv.Atoi(entry.Name()); err == nil {
-			own[tid] = true
-		}
+	tids, _ := task.Threads(host.System, os.Getpid())
+	for _, tid := range tids {
+		own[tid] = true
 	}
 	return own
 }

@@ -13,8 +13,14 @@ type Host struct {
 	Topology Topology
 	// Budget is the root's real-time budget on cgroup v1 with RT_GROUP_SCHED; zero where groups need none.
 	Budget Budget
-	// Partitions says whether the kernel makes remote cpuset partitions.
-	Partitions bool
+	// Level is the strongest that its kernel and cgroups allow, Weaker why it is not a stronger one.
+	Level, Weaker string
+	// Local: only a cgroup right below the root can be a partition (Linux before 6.7).
+	Local bool
+	// Cpusets: there is a cpuset controller. Without one the hook sets the container's affinity.
+	Cpusets bool
+	// Interrupts holds the names of each, for a request that claims some.
+	Interrupts map[int][]string
 }
 
 // Decide turns a request into a grant, or says who or what stands in the way. It is pure: the same input gives the
@@ -36,22 +42,15 @@ func Decide(classes map[string]Class, layout Layout, host Host, ledger *Ledger, 
 		Key: request.Key, Name: request.Name, Class: terms.Class.Name,
 		CPUs: CPUsOf(cpus), Idle: CPUsOf(idle), Mems: CPUsOf(mems),
 		Policy: terms.Policy, Priority: terms.Priority, Nice: terms.Nice, Deadline: terms.Deadline, IRQ: terms.IRQ,
-		Level: LevelCpuset,
 	}
-	// CPUs of isolcpus= have no other tasks already, and the kernel takes them into few partitions: 6.12 finds a conflict
-	// with housekeeping, and gives them to everybody on the way.
-	booted := grant.Held().Intersection(host.Topology.Isolated)
-	byName := terms.Partition == Isolated || terms.Partition == Root
-	switch {
-	case byName && !host.Partitions:
-		return Grant{}, fmt.Errorf("container %s asks for a partition of type %s; this host cannot make one (it takes cgroup v2 and Linux 6.7): leave rtshield.io/partition at auto",
-			request.Name, terms.Partition)
-	case byName && !booted.IsEmpty():
-		return Grant{}, fmt.Errorf("container %s asks for a partition of type %s; CPU %s is isolated at boot (isolcpus=, nohz_full=) and cannot be in one: leave rtshield.io/partition at auto",
-			request.Name, terms.Partition, booted)
-	case host.Partitions && terms.Partition != "none" && booted.IsEmpty():
-		grant.Level = LevelPartition
-		grant.Partition = partitionType(terms, cpus)
+	if len(terms.Claim) > 0 {
+		grant.Claim, grant.Claimable = terms.Claim, terms.Class.IRQClaim
+		if err := checkClaim(grant, host, ledger); err != nil {
+			return Grant{}, err
+		}
+	}
+	if err := setLevel(&grant, layout, host, request, terms); err != nil {
+		return Grant{}, err
 	}
 	if terms.Policy.HasPriority() {
 		grant.Budget = budgetShare(host.Budget, request.Budget, cpus.Size(), layout.Pool.Size())
@@ -76,14 +75,6 @@ func memory(topo Topology, cpus cpuset.CPUSet, request Request) (cpuset.CPUSet, 
 	}
 	return local, nil
 }
-
-// How strongly others are kept off a grant's CPUs.
-const (
-	// LevelPartition: the kernel lets no task in but the container's (cgroup v2, Linux 6.7).
-	LevelPartition = "partition"
-	// LevelCpuset: every other cpuset is shrunk, and the tasks that have none are moved.
-	LevelCpuset = "cpuset"
-)
 
 // budgetShare gives a grant its part of the root's real-time budget. The kernel wants the sum of all groups' shares,
 // whatever CPUs they run on, to stay below the root's (sched_rt_runtime_us, 95 %): so each CPU of the pool stands for

@@ -87,6 +87,13 @@ const (
 	Require Wish = "require"
 )
 
+// Words of the memory options.
+const (
+	Keep  = "keep"
+	Never = "never"
+	Bind  = "bind"
+)
+
 // Thread policies, with the meaning of OpenStack Nova's hw:cpu_thread_policy.
 const (
 	SMTPrefer  = "prefer"
@@ -113,8 +120,14 @@ type Class struct {
 	SMT string
 	// IRQ is "away" or "keep".
 	IRQ string
+	// IRQClaim names the interrupts that containers may claim, as names or globs. Empty: none.
+	IRQClaim []string
 	// Partition is "auto", "isolated", "root" or "none".
 	Partition string
+	// RequireLevel is the weakest level that will do: affinity, cpuset or partition. Empty: any.
+	RequireLevel string
+	// THP is "keep" or "never", Swap "keep" or "off", MemoryPolicy "keep" or "bind".
+	THP, Swap, MemoryPolicy string
 	// Exec is "demote" or "inherit": the policy of processes added by exec.
 	Exec string
 	// RTPrio raises RLIMIT_RTPRIO to MaxPriority, Memlock RLIMIT_MEMLOCK to unlimited.
@@ -126,6 +139,7 @@ type Class struct {
 func BuiltinClasses() map[string]Class {
 	base := Class{
 		CPUs: 1, MaxCPUs: 4, SMT: SMTIsolate, IRQ: "away", Partition: "auto", Exec: "demote", RTPrio: Off, Memlock: Off,
+		THP: Keep, Swap: Keep, MemoryPolicy: Keep,
 	}
 	with := func(change func(*Class)) Class {
 		class := base
@@ -135,14 +149,14 @@ func BuiltinClasses() map[string]Class {
 	realtime := func(name string, policy Policy) Class {
 		return with(func(c *Class) {
 			c.Name, c.Policy, c.Priority, c.MaxPriority = name, policy, 50, 80
-			c.RTPrio, c.Memlock = On, On
+			c.RTPrio, c.Memlock, c.Swap = On, On, string(Off)
 		})
 	}
 	return map[string]Class{
 		"fifo": realtime("fifo", FIFO),
 		"rr":   realtime("rr", RR),
 		"deadline": with(func(c *Class) {
-			c.Name, c.Policy, c.Memlock = "deadline", Deadline, On
+			c.Name, c.Policy, c.Memlock, c.Swap = "deadline", Deadline, On, string(Off)
 			c.Deadline = Bandwidth{Runtime: 500 * time.Microsecond, Deadline: time.Millisecond, Period: time.Millisecond}
 		}),
 		"batch": with(func(c *Class) { c.Name, c.Policy = "batch", Batch }),

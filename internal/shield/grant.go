@@ -2,6 +2,7 @@ package shield
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -41,20 +42,38 @@ type Grant struct {
 	Nice     int       `json:"nice,omitempty"`
 	Deadline Bandwidth `json:"deadline,omitzero"`
 	IRQ      string    `json:"irq"`
+	// Claim names the interrupts that are brought onto its CPUs, as far as Claimable, the class's list, allows.
+	Claim     []string `json:"claim,omitempty"`
+	Claimable []string `json:"claimable,omitempty"`
+	Memory    Memory   `json:"memory,omitzero"`
 	// Budget is what the container's cgroup gets of the real-time budget, on cgroup v1 with RT_GROUP_SCHED. Zero
 	// elsewhere.
 	Budget Budget `json:"budget,omitzero"`
 	// Level is how strongly others are kept off the CPUs, Partition the type that the container's cgroup becomes at
 	// level partition.
-	Level     string  `json:"level"`
-	Partition string  `json:"partition,omitempty"`
-	Limits    []Limit `json:"limits,omitempty"`
+	Level     string `json:"level"`
+	Partition string `json:"partition,omitempty"`
+	// Local: the partition stands right below the root, and no directory above lends it its CPUs (Linux before 6.7).
+	Local bool `json:"local,omitempty"`
+	// Pinned: the host has no cpuset controller, and the hook sets the affinity of the container's first process.
+	Pinned bool    `json:"pinned,omitempty"`
+	Limits []Limit `json:"limits,omitempty"`
 	// Owner is the runtime's process until the createRuntime hook binds the container's init.
 	Owner   Owner     `json:"owner"`
 	Bound   bool      `json:"bound"`
 	Bundle  string    `json:"bundle"`
 	Created time.Time `json:"created"`
 	Cgroups Cgroups   `json:"cgroups"`
+}
+
+// Memory is what is done so that the container does not wait for memory. The zero value is nothing.
+type Memory struct {
+	// THP is never where transparent huge pages are off for its processes.
+	THP string `json:"thp,omitempty"`
+	// Swap is the file of the memory controller that keeps it from swap.
+	Swap string `json:"swap,omitempty"`
+	// Policy is bind where linux.memoryPolicy binds it to its nodes.
+	Policy string `json:"policy,omitempty"`
 }
 
 // Cgroups are the absolute directories of a bound container.
@@ -73,6 +92,18 @@ type Cgroups struct {
 
 // Held is all that nobody else may have.
 func (g Grant) Held() CPUs { return CPUsOf(g.CPUs.Union(g.Idle.CPUSet)) }
+
+// Needs says whether a promise of the grant rests on this cgroup setting: its real-time budget, its partition, or what a
+// directory above lends it.
+func (g Grant) Needs(knob Knob) bool {
+	switch knob.Kind {
+	case RTBudget:
+		return slices.Contains(g.Cgroups.Budgets, knob.Name)
+	case Exclusive, Partition:
+		return slices.Contains(g.Cgroups.Partition, knob.Name) || knob.Name != "" && knob.Name == g.Cgroups.Idle
+	}
+	return false
+}
 
 // PolicyText gives policy and parameters as people write them: "fifo 50", "other nice -5".
 func (g Grant) PolicyText() string {

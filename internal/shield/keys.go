@@ -23,14 +23,15 @@ const (
 	KeySMT       = "smt"
 	KeyIRQ       = "irq"
 	KeyPartition = "partition"
+	KeyIRQClaim  = "irq-claim"
 )
 
-var built = []string{KeyClass, KeyCPUs, KeyCPUSet, KeyPolicy, KeyPriority, KeyDeadline, KeySMT, KeyIRQ, KeyPartition}
+var built = []string{KeyClass, KeyCPUs, KeyCPUSet, KeyPolicy, KeyPriority, KeyDeadline, KeySMT, KeyIRQ, KeyPartition, KeyIRQClaim}
 
 // planned are words of the contract that this version refuses, because a container that asks for something must get
 // it or be told.
 var planned = []string{
-	"cstates", "governor", "irq-claim", "numa", "realtime-mask", "threads", "hugepages", "cpu-bandwidth", "cpu-period",
+	"cstates", "governor", "numa", "realtime-mask", "threads", "hugepages", "cpu-bandwidth", "cpu-period",
 	"rt-bandwidth",
 }
 

@@ -52,6 +52,8 @@ type Layout struct {
 	ReserveAlways bool `json:"reserveAlways"`
 	// Exempt names tasks that are never moved off granted CPUs.
 	Exempt []string `json:"exempt,omitempty"`
+	// Level is the strongest that may be used. Empty: what can be had.
+	Level string `json:"level,omitempty"`
 }
 
 // LayoutSpec is the [layout] table of the policy file.
@@ -62,7 +64,10 @@ type LayoutSpec struct {
 	Reserve string
 	// CPUsFrom is "auto", "rtshield" or "engine". Empty means auto.
 	CPUsFrom string
-	Exempt   []string
+	// Level is "auto" or the strongest level that rtshield may use: affinity where the cgroups of others are somebody
+	// else's to write. Empty means auto.
+	Level  string
+	Exempt []string
 }
 
 // NewLayout splits the online CPUs as spec says.
@@ -70,7 +75,7 @@ type LayoutSpec struct {
 // auto takes the CPUs of isolcpus= and nohz_full=, else all but the first core with its siblings. A pool written by
 // hand may hold CPU 0, which is never taken otherwise; it must leave one online CPU for housekeeping.
 func NewLayout(spec LayoutSpec, topo Topology) (Layout, error) {
-	layout := Layout{ReserveAlways: spec.Reserve == "always", Exempt: spec.Exempt}
+	layout := Layout{ReserveAlways: spec.Reserve == "always", Exempt: spec.Exempt, Level: spec.Level}
 	var pool cpuset.CPUSet
 	switch {
 	case spec.Shield != "" && spec.Shield != "auto":

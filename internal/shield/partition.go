@@ -15,7 +15,7 @@ const (
 
 // planPartitions makes each grant's cgroup a remote partition (Linux 6.7): every directory above it lends it the CPUs
 // (cpuset.cpus.exclusive), and it becomes root or isolated itself. Idle siblings are in a partition of their own,
-// without any task.
+// without any task. A local partition, right below the root, has its CPUs from cpuset.cpus.
 func planPartitions(ledger *Ledger, seen Observation) []Setting {
 	lends := map[string]cpuset.CPUSet{}
 	types := map[string]string{}
@@ -24,8 +24,10 @@ func planPartitions(ledger *Ledger, seen Observation) []Setting {
 		if len(chain) == 0 {
 			continue
 		}
-		for _, dir := range chain {
-			lends[dir] = lends[dir].Union(grant.CPUs.CPUSet)
+		if !grant.Local {
+			for _, dir := range chain {
+				lends[dir] = lends[dir].Union(grant.CPUs.CPUSet)
+			}
 		}
 		types[chain[len(chain)-1]] = grant.Partition
 		if idle := grant.Cgroups.Idle; idle != "" && !grant.Idle.IsEmpty() {

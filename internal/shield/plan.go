@@ -56,8 +56,12 @@ func ParseKnob(text string) (Knob, error) {
 // Observation is what the kernel says now. It covers every interrupt, and every knob with a baseline that still exists.
 type Observation struct {
 	Online cpuset.CPUSet
-	// Masks holds the knobs whose value is a CPU list.
-	Masks map[Knob]cpuset.CPUSet
+	// Masks holds the knobs whose value is a set of CPUs, as lists in the kernel's format.
+	Masks map[Knob]string
+	// Fixed says of knobs that the kernel will not change them, and why, where that is seen without trying.
+	Fixed map[Knob]string
+	// Interrupts holds the names of each by number, where a grant claims some.
+	Interrupts map[int][]string
 	// Budgets holds cgroup v1 cpu directories.
 	Budgets map[string]BudgetState
 	// Partitions holds cgroup v2 directories.
@@ -107,6 +111,8 @@ type Setting struct {
 	// Written says that we have written this interrupt before, so that what it reads now cannot be trusted for a moment:
 	// while the kernel moves an interrupt, smp_affinity_list shows its former value (seen on Linux 6.18, below 1 ms).
 	Written bool
+	// For is the container that claims this interrupt.
+	For Key
 	// Label is a thread's name.
 	Label string
 }
@@ -128,7 +134,11 @@ func Plan(ledger *Ledger, seen Observation) []Setting {
 }
 
 func planMasks(ledger *Ledger, seen Observation) []Setting {
-	away, held := ledger.Away(), ledger.Held()
+	lists := Lists{}
+	held := ledger.Held()
+	interrupts := newLesser(lists, ledger.Away(), ledger.Housekeeping.CPUSet, seen.Online)
+	others := newLesser(lists, held, ledger.Housekeeping.CPUSet, seen.Online)
+	rest := seen.Online.Difference(held).String()
 	var settings []Setting
 	for knob, now := range seen.Masks {
 		recorded, known := ledger.Baselines[knob.String()]
@@ -137,36 +147,37 @@ func planMasks(ledger *Ledger, seen Observation) []Setting {
 			recorded, known = inheritedCpuset(ledger, seen, knob, now)
 		}
 		if known {
-			baseline, _ = cpuset.Parse(recorded)
+			baseline = recorded
 		}
-		var want cpuset.CPUSet
-		switch knob.Kind {
-		case IRQ, IRQDefault:
-			want = lessTaken(baseline, away, ledger.Housekeeping.Difference(away), seen.Online)
-		case Cpuset:
-			if baseline.IsEmpty() && !held.IsEmpty() { // on cgroup v2: all that the parent has
-				want = seen.Online.Difference(held)
-			} else {
-				want = lessTaken(baseline, held, ledger.Housekeeping.Difference(held), seen.Online)
-			}
+		setting := Setting{Knob: knob, Baseline: baseline, Now: now, Written: known && knob.Kind == IRQ}
+		switch claimant := claimedBy(ledger, seen, knob); {
+		case claimant != nil:
+			setting.Want, setting.For = claimant.CPUs.String(), claimant.Key
+		case knob.Kind == IRQ, knob.Kind == IRQDefault:
+			setting.Want = interrupts.of(baseline)
+		case knob.Kind == Cpuset && baseline == "" && !held.IsEmpty(): // on cgroup v2: all that the parent has
+			setting.Want = rest
 		default:
-			want = lessTaken(baseline, held, ledger.Housekeeping.Difference(held), seen.Online)
+			setting.Want = others.of(baseline)
 		}
-		if !known && want.Equals(baseline) {
+		if !known && setting.Want == baseline {
 			continue
 		}
-		settings = append(settings, Setting{Knob: knob, Baseline: baseline.String(), Now: now.String(), Want: want.String(), Written: known && knob.Kind == IRQ})
+		if setting.Differs() {
+			setting.Fixed = seen.Fixed[knob]
+		}
+		settings = append(settings, setting)
 	}
 	return settings
 }
 
 // inheritedCpuset: a cgroup v1 directory that was made below one that we had shrunk got a copy of the shrunk set. It gets
 // back what its parent does.
-func inheritedCpuset(ledger *Ledger, seen Observation, knob Knob, now cpuset.CPUSet) (string, bool) {
+func inheritedCpuset(ledger *Ledger, seen Observation, knob Knob, now string) (string, bool) {
 	for dir := path.Dir(knob.Name); dir != "/" && dir != "."; dir = path.Dir(dir) {
 		parent := Knob{Cpuset, dir}
 		if recorded, known := ledger.Baselines[parent.String()]; known {
-			return recorded, !now.IsEmpty() && seen.Masks[parent].Equals(now)
+			return recorded, now != "" && seen.Masks[parent] == now
 		}
 	}
 	return "", false

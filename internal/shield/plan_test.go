@@ -45,7 +45,7 @@ func TestPlanOfMasks(t *testing.T) {
 			}
 			ledger.Add(Grant{Bound: true, Key: Key{"/r", "a"}, CPUs: cpus(t, c.held), IRQ: irq})
 		}
-		plan := Plan(ledger, Observation{Online: set(t, "0-3"), Masks: map[Knob]cpuset.CPUSet{knob: set(t, c.now)}})
+		plan := Plan(ledger, Observation{Online: set(t, "0-3"), Masks: map[Knob]string{knob: c.now}})
 		if c.want == c.now && len(plan) == 0 {
 			continue
 		}
@@ -58,7 +58,7 @@ func TestPlanOfMasks(t *testing.T) {
 func TestPlanLeavesAloneWhatNobodyTouches(t *testing.T) {
 	ledger := &Ledger{Housekeeping: cpus(t, "0")}
 	ledger.Add(Grant{Bound: true, Key: Key{"/r", "a"}, CPUs: cpus(t, "3"), IRQ: "away"})
-	seen := Observation{Online: set(t, "0-3"), Masks: map[Knob]cpuset.CPUSet{irqKnob(1): set(t, "0-1"), irqKnob(2): set(t, "0-3")}}
+	seen := Observation{Online: set(t, "0-3"), Masks: map[Knob]string{irqKnob(1): "0-1", irqKnob(2): "0-3"}}
 	if plan := Plan(ledger, seen); len(plan) != 1 || plan[0].Name != "2" {
 		t.Errorf("%+v", plan)
 	}
@@ -129,7 +129,11 @@ func TestAnyOrderOfGrantsEndsAtTheBaseline(t *testing.T) {
 	}
 	ledger := &Ledger{Housekeeping: cpus(t, "0-3"), Baselines: map[string]string{}}
 	reconcile := func(stopAfter int) {
-		settings := Plan(ledger, Observation{Online: set(t, "0-15"), Masks: kernel})
+		masks := map[Knob]string{}
+		for knob, mask := range kernel {
+			masks[knob] = mask.String()
+		}
+		settings := Plan(ledger, Observation{Online: set(t, "0-15"), Masks: masks})
 		for _, s := range settings { // all baselines before the first write
 			if _, known := ledger.Baselines[s.Knob.String()]; !known && s.Differs() {
 				ledger.Baselines[s.Knob.String()] = s.Baseline

@@ -17,6 +17,9 @@ type Request struct {
 	// Sandbox is true for the pause container of a pod, which is always ordinary.
 	Sandbox bool
 	Choices Choices
+	// Cgroup is where the delegate will put it, below the mount, such as /docker/4f2a; /system.slice/docker-4f2a.scope
+	// with the systemd driver.
+	Cgroup string
 	// Scheduler is process.scheduler, nil without one.
 	Scheduler *Scheduler
 	// CPUs and Mems are linux.resources.cpu.cpus and mems as the engine wrote them.
@@ -25,6 +28,15 @@ type Request struct {
 	Budget Budget
 	// RTPrio is the hard RLIMIT_RTPRIO of process.rlimits. Zero without.
 	RTPrio uint64
+	// HugePages are the limits of linux.resources.hugepageLimits that mean something: not zero, not "no limit".
+	HugePages []HugePages
+}
+
+// HugePages is a limit on huge pages of one size.
+type HugePages struct {
+	// Size is as written, 2MB. PageSize is that in bytes.
+	Size            string
+	PageSize, Bytes uint64
 }
 
 // Scheduler is what process.scheduler of the OCI runtime specification asks for. Times in nanoseconds.

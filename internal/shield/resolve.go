@@ -24,6 +24,8 @@ type Terms struct {
 	IRQ      string
 	// Partition is auto, isolated, root or none.
 	Partition string
+	// Claim names the interrupts to bring onto its CPUs.
+	Claim []string
 }
 
 // Resolve holds a request to the classes. Every error names what was asked, the ceiling, and where the value stands.
@@ -39,7 +41,7 @@ func Resolve(classes map[string]Class, request Request) (Terms, error) {
 	if class.Policy.HasPriority() {
 		terms.Priority = class.Priority
 	}
-	for _, step := range []func(*Terms, Request) error{choosePolicy, choosePriority, checkRTPrio, chooseDeadline, chooseCPUs, chooseWords} {
+	for _, step := range []func(*Terms, Request) error{choosePolicy, choosePriority, checkRTPrio, chooseDeadline, chooseCPUs, chooseWords, chooseClaim} {
 		if err := step(&terms, request); err != nil {
 			return Terms{}, err
 		}

@@ -36,8 +36,12 @@ func planThreads(ledger *Ledger, seen Observation) []Setting {
 			want = lessTaken(baseline, held, refuge, seen.Online)
 		}
 		setting.Baseline, setting.Want = baseline.String(), want.String()
-		if setting.Differs() {
+		switch {
+		case !setting.Differs():
+		case state.Fixed != "":
 			setting.Fixed = state.Fixed
+		case want.Intersection(state.Allowed).IsEmpty(): // EINVAL
+			setting.Fixed = "its cpuset has no other CPU"
 		}
 		if onRecord || setting.Baseline != setting.Now || setting.Differs() {
 			settings = append(settings, setting)

@@ -28,7 +28,7 @@ func Limits(root host.Root, ledger *shield.Ledger, plan []shield.Setting, grant 
 		reaches := err == nil && !now.Intersection(held).IsEmpty()
 		switch setting.Kind {
 		case shield.RTBudget, shield.Exclusive, shield.Partition:
-			if setting.Differs() && ofGrant(grant, setting) {
+			if setting.Differs() && grant.Needs(setting.Knob) {
 				limits = append(limits, drift(reconcile.KnobPath(setting.Knob), setting))
 			}
 		case shield.Thread:
@@ -36,6 +36,12 @@ func Limits(root host.Root, ledger *shield.Ledger, plan []shield.Setting, grant 
 				threads[setting.Fixed] = append(threads[setting.Fixed], setting.Label)
 			}
 		case shield.IRQ:
+			if setting.For != (shield.Key{}) {
+				if setting.For == grant.Key && setting.Differs() {
+					limits = append(limits, claimLimit(root, setting))
+				}
+				continue
+			}
 			if grant.IRQ != "away" || !hasHandler(root, setting.Name) {
 				continue // without a handler it never arrives
 			}
@@ -50,6 +56,12 @@ func Limits(root host.Root, ledger *shield.Ledger, plan []shield.Setting, grant 
 			}
 		}
 	}
+	if grant.Level == shield.LevelAffinity {
+		limits = append(limits, shield.Limit{
+			What: fmt.Sprintf("tasks that start from now on may run on CPU %s", held),
+			Why:  "level affinity: no cpuset keeps others off", Help: "rtshield reconcile moves them away",
+		})
+	}
 	return append(limits, threadLimits(threads, held)...)
 }
 
@@ -62,11 +74,6 @@ func Foreseen(root host.Root, plan []shield.Setting, grant shield.Grant) []shiel
 		}
 	}
 	return Limits(root, &shield.Ledger{}, fixed, grant)
-}
-
-func ofGrant(grant shield.Grant, setting shield.Setting) bool {
-	return slices.Contains(grant.Cgroups.Budgets, setting.Name) || slices.Contains(grant.Cgroups.Partition, setting.Name) ||
-		grant.Cgroups.Idle == setting.Name && setting.Name != ""
 }
 
 func drift(what string, setting shield.Setting) shield.Limit {
@@ -128,6 +135,16 @@ func IRQLimit(root host.Root, setting shield.Setting) shield.Limit {
 		if n, err := strconv.Atoi(setting.Name); err == nil && n > 0 { // 0 is the timer on x86
 			limit.Help = "boot with isolcpus=managed_irq," + unwanted + " if it is a device's queue"
 		}
+	}
+	return limit
+}
+
+// claimLimit says that a claimed interrupt may arrive elsewhere.
+func claimLimit(root host.Root, setting shield.Setting) shield.Limit {
+	limit := IRQLimit(root, setting)
+	limit.What = fmt.Sprintf("%s is claimed, and may arrive on CPU %s", irqName(root, setting.Name), setting.Now)
+	if setting.Fixed != "" {
+		limit.Help = ""
 	}
 	return limit
 }

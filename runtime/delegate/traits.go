@@ -23,6 +23,12 @@ type Traits struct {
 // it. runc before 1.6 runs them within create (opencontainers/runc#4347). Of a stranger we expect what is specified.
 func (t Traits) LatePoststart() bool { return t.Name != "runc" || t.atLeast(1, 6) }
 
+// MemoryPolicy says whether linux.memoryPolicy is carried out: by runc since 1.4, by crun since 1.24. Of a stranger it is
+// not expected: who does not know it says nothing.
+func (t Traits) MemoryPolicy() bool {
+	return t.Name == "runc" && t.atLeast(1, 4) || t.Name == "crun" && t.atLeast(1, 24)
+}
+
 func (t Traits) atLeast(major, minor int) bool {
 	parts := strings.SplitN(t.Version, ".", 3)
 	if len(parts) < 2 {

@@ -157,12 +157,14 @@ func (r *Rig) AsBefore(when string) {
 func (r *Rig) Sleeper() int {
 	r.Helper()
 	path := filepath.Join(r.Dir, "rt-sleeper") // a name that no exempt task has
-	program, err := os.ReadFile(Busybox)
-	if err != nil {
-		r.Fatal(err)
-	}
-	if err := os.WriteFile(path, program, 0o755); err != nil {
-		r.Fatal(err)
+	if _, err := os.Stat(path); err != nil {
+		program, err := os.ReadFile(Busybox)
+		if err != nil {
+			r.Fatal(err)
+		}
+		if err := os.WriteFile(path, program, 0o755); err != nil {
+			r.Fatal(err)
+		}
 	}
 	cmd := &exec.Cmd{Path: path, Args: []string{"sleep", "60"}}
 	if err := cmd.Start(); err != nil {

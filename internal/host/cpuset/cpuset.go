@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"k8s.io/utils/cpuset"
 
@@ -75,14 +77,31 @@ func SetPartitionType(root host.Root, dir, kind string) error {
 	return root.Write(kind, dir, "cpuset.cpus.partition")
 }
 
-// Partitions says whether this kernel makes remote partitions below a cgroup v2 mount. It looks into a new cgroup,
-// because the file that tells is in no root cgroup.
-func Partitions(root host.Root, mount string) bool {
+// Ability is what the kernel gives the cgroups of a v2 hierarchy.
+type Ability struct {
+	// Cpusets: the controller is there. Partitions: they can be made (Linux 6.1 knows isolated ones). Remote: anywhere in
+	// the tree (6.7), not only right below the root.
+	Cpusets, Partitions, Remote bool
+}
+
+// Probe asks a cgroup v2 mount. Kernels before 6.8 show what they can only in a cgroup below the root, and only where
+// the controller is on: there it looks into a new one.
+func Probe(root host.Root, mount string) Ability {
+	controllers, _ := root.Read(mount, "cgroup.controllers")
+	if !slices.Contains(strings.Fields(controllers), "cpuset") {
+		return Ability{}
+	}
+	if _, err := os.Stat(root.Path(mount, "cpuset.cpus.isolated")); err == nil {
+		return Ability{Cpusets: true, Partitions: true, Remote: true}
+	}
 	probe := root.Path(mount, fmt.Sprintf("rtshield-probe-%d", os.Getpid()))
 	if err := os.Mkdir(probe, 0o755); err != nil {
-		return false
+		return Ability{Cpusets: true}
 	}
 	defer os.Remove(probe)
-	_, err := os.Stat(filepath.Join(probe, "cpuset.cpus.exclusive"))
-	return err == nil
+	has := func(file string) bool {
+		_, err := os.Stat(filepath.Join(probe, file))
+		return err == nil
+	}
+	return Ability{Cpusets: true, Partitions: has("cpuset.cpus.partition"), Remote: has("cpuset.cpus.exclusive")}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"sort"
 	"strconv"
 
@@ -25,13 +24,13 @@ var ErrNoVector = errors.New("no free interrupt vector on the other CPUs")
 
 // Numbers lists the device interrupts in order. Per-CPU ones (timer, IPIs) are not among them: they have no affinity.
 func Numbers(root host.Root) ([]int, error) {
-	entries, err := os.ReadDir(root.Path("proc/irq"))
+	names, err := root.List("proc/irq")
 	if err != nil {
 		return nil, err
 	}
-	var numbers []int
-	for _, entry := range entries {
-		if number, err := strconv.Atoi(entry.Name()); err == nil {
+	numbers := make([]int, 0, len(names))
+	for _, name := range names {
+		if number, err := strconv.Atoi(name); err == nil {
 			numbers = append(numbers, number)
 		}
 	}
@@ -39,33 +38,37 @@ func Numbers(root host.Root) ([]int, error) {
 	return numbers, nil
 }
 
-// Affinity gives the CPUs that an interrupt may be sent to. An interrupt that went away meanwhile, or that has no
-// affinity (per-CPU), gives fs.ErrNotExist.
-func Affinity(root host.Root, number int) (cpuset.CPUSet, error) {
-	return readList(root, number, "smp_affinity_list")
+// Affinity gives the CPUs that an interrupt may be sent to, as the kernel's list. fixed: the file is read-only, which
+// since Linux 6.12 marks one that the kernel manages; before, only trying tells. An interrupt that went away meanwhile, or
+// that has no affinity (per-CPU), gives fs.ErrNotExist.
+func Affinity(root host.Root, number int) (list string, fixed bool, err error) {
+	list, mode, err := root.ReadMode("proc/irq", strconv.Itoa(number), "smp_affinity_list")
+	return list, mode&0o222 == 0, perCPU(err)
+}
+
+// perCPU: such interrupts of some architectures have the file but no answer.
+func perCPU(err error) error {
+	if errors.Is(err, unix.EIO) {
+		return fs.ErrNotExist
+	}
+	return err
 }
 
 // Effective gives the CPUs that an interrupt is sent to at present. On x86 without interrupt remapping a new affinity
 // takes effect with the next interrupt, so Effective may lag behind Affinity. Needs
 // CONFIG_GENERIC_IRQ_EFFECTIVE_AFF_MASK, else fs.ErrNotExist.
 func Effective(root host.Root, number int) (cpuset.CPUSet, error) {
-	return readList(root, number, "effective_affinity_list")
-}
-
-func readList(root host.Root, number int, file string) (cpuset.CPUSet, error) {
-	text, err := root.Read("proc/irq", strconv.Itoa(number), file)
-	if errors.Is(err, unix.EIO) { // per-CPU interrupts of some architectures have the file but no answer
-		err = fs.ErrNotExist
-	}
+	text, err := root.Read("proc/irq", strconv.Itoa(number), "effective_affinity_list")
 	if err != nil {
-		return cpuset.CPUSet{}, err
+		return cpuset.CPUSet{}, perCPU(err)
 	}
 	return cpuset.Parse(text)
 }
 
-// SetAffinity sends an interrupt to cpus from now on. Errors wrap ErrManaged or ErrNoVector where that is the cause.
-func SetAffinity(root host.Root, number int, cpus cpuset.CPUSet) error {
-	err := root.Write(cpus.String(), "proc/irq", strconv.Itoa(number), "smp_affinity_list")
+// SetAffinity sends an interrupt to the CPUs of a list from now on. Errors wrap ErrManaged or ErrNoVector where that is
+// the cause.
+func SetAffinity(root host.Root, number int, list string) error {
+	err := root.Write(list, "proc/irq", strconv.Itoa(number), "smp_affinity_list")
 	switch {
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EIO), errors.Is(err, unix.EACCES):
 		return fmt.Errorf("%w: %w", ErrManaged, err)
@@ -73,13 +76,6 @@ func SetAffinity(root host.Root, number int, cpus cpuset.CPUSet) error {
 		return fmt.Errorf("%w: %w", ErrNoVector, err)
 	}
 	return err
-}
-
-// Fixed says whether the kernel shows an interrupt's affinity as read-only, as it does since Linux 6.12 for managed
-// ones. Before, only trying tells.
-func Fixed(root host.Root, number int) bool {
-	info, err := os.Stat(root.Path("proc/irq", strconv.Itoa(number), "smp_affinity_list"))
-	return err == nil && info.Mode().Perm()&0o222 == 0
 }
 
 // Default gives the CPUs that interrupts allocated from now on get (default_smp_affinity).

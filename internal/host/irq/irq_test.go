@@ -5,8 +5,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"k8s.io/utils/cpuset"
-
 	"github.com/rtshield/rtshield/internal/host"
 )
 
@@ -31,16 +29,18 @@ func TestInterruptsOfAHost(t *testing.T) {
 	if err != nil || len(numbers) != 3 || numbers[2] != 10 {
 		t.Errorf("%v %v", numbers, err)
 	}
-	if !Fixed(root, 10) || Fixed(root, 9) {
-		t.Error("the managed interrupt is not told apart")
+	for number, managed := range map[int]bool{9: false, 10: true} {
+		if list, fixed, err := Affinity(root, number); list != "0-3" || fixed != managed || err != nil {
+			t.Errorf("irq %d: %s, fixed %v, %v", number, list, fixed, err)
+		}
 	}
 	if Name(root, 9) != "eth0-rx,eth0-tx" || Name(root, 10) != "" {
 		t.Error("names")
 	}
-	if err := SetAffinity(root, 9, cpuset.New(0, 1)); err != nil {
+	if err := SetAffinity(root, 9, "0-1"); err != nil {
 		t.Fatal(err)
 	}
-	if cpus, err := Affinity(root, 9); err != nil || cpus.String() != "0-1" {
-		t.Errorf("%s %v", cpus, err)
+	if list, _, err := Affinity(root, 9); err != nil || list != "0-1" {
+		t.Errorf("%s %v", list, err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -56,6 +57,18 @@ func In(root host.Root, dir string) ([]int, error) {
 		}
 	}
 	return tids, nil
+}
+
+// Threads lists the threads of a process.
+func Threads(root host.Root, pid int) ([]int, error) {
+	entries, err := os.ReadDir(root.Path("proc", strconv.Itoa(pid), "task"))
+	var tids []int
+	for _, entry := range entries {
+		if tid, err := strconv.Atoi(entry.Name()); err == nil {
+			tids = append(tids, tid)
+		}
+	}
+	return tids, err
 }
 
 // Read gives a thread's Stat. fs.ErrNotExist or ESRCH if it has ended.

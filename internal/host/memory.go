@@ -1,0 +1,81 @@
+package host
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// HasTHP says whether this kernel has transparent huge pages that a process can be kept from (Linux 5.0 shows it).
+func (r Root) HasTHP() bool {
+	_, found := r.statusField(os.Getpid(), "THP_enabled")
+	return found
+}
+
+// THPDisabled says whether a process is kept from transparent huge pages.
+func (r Root) THPDisabled(pid int) bool {
+	value, found := r.statusField(pid, "THP_enabled")
+	return found && value == "0"
+}
+
+func (r Root) statusField(pid int, name string) (value string, found bool) {
+	text, err := r.Read("proc", strconv.Itoa(pid), "status")
+	if err != nil {
+		return "", false
+	}
+	for line := range strings.Lines(text) {
+		if rest, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.TrimSpace(rest), true
+		}
+	}
+	return "", false
+}
+
+// Swaps says whether any swap space is on: /proc/swaps has more than its heading.
+func (r Root) Swaps() bool {
+	text, err := r.Read("proc/swaps")
+	return err == nil && strings.Contains(text, "\n")
+}
+
+// The files of the memory controller that keep a cgroup from swap.
+const (
+	SwapMax    = "memory.swap.max"   // v2
+	Swappiness = "memory.swappiness" // v1
+)
+
+// SwapControl gives the one that cgroups of this host have, "" without the memory controller.
+func (r Root) SwapControl() string {
+	place, found, err := r.Controller(os.Getpid(), "memory")
+	switch {
+	case err != nil || !found:
+	case !place.Unified:
+		return Swappiness
+	default:
+		// The root has none; any cgroup below it that has the controller tells.
+		files, _ := filepath.Glob(r.Path(place.Mount, "*", SwapMax))
+		if len(files) > 0 {
+			return SwapMax
+		}
+	}
+	return ""
+}
+
+// FreeHugePages counts the free huge pages of a size in bytes on memory nodes. fs.ErrNotExist: the kernel has none of
+// that size.
+func (r Root) FreeHugePages(size uint64, nodes []int) (uint64, error) {
+	var sum uint64
+	for _, node := range nodes {
+		text, err := r.Read(fmt.Sprintf("sys/devices/system/node/node%d/hugepages/hugepages-%dkB/free_hugepages", node, size/1024))
+		if err != nil {
+			return 0, err
+		}
+		free, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		sum += free
+	}
+	return sum, nil
+}
