@@ -11,7 +11,6 @@ import (
 
 func TestADaemonReloadLeavesTheShield(t *testing.T) {
 	unchanged(t)
-	service(t, "system.slice", "named", "--property=AllowedCPUs=0-7")
 	c := shielded(t)
 	c.holds(t, "running")
 	before := snapshot.Take()
@@ -29,7 +28,6 @@ func TestADaemonReloadLeavesTheShield(t *testing.T) {
 
 func TestADaemonReexecLeavesTheShield(t *testing.T) {
 	unchanged(t)
-	service(t, "system.slice", "named", "--property=AllowedCPUs=0-7")
 	c := shielded(t)
 	run(t, "systemctl", "daemon-reexec")
 	c.holdsOrIsRestored(t, "after daemon-reexec")
