@@ -35,6 +35,20 @@ func TestADaemonReexecLeavesTheShield(t *testing.T) {
 	ended(t)
 }
 
+// Linux 6.12 makes no partition beside a unit that names the container's CPUs, and invalidates one when systemd writes
+// that unit's AllowedCPUs again.
+func TestAUnitWithCPUsOfItsOwnGivesWay(t *testing.T) {
+	unchanged(t)
+	service(t, "system.slice", "named", "--property=AllowedCPUs=0-7")
+	c := shielded(t)
+	c.holds(t, "running")
+	run(t, "systemctl", "daemon-reload")
+	start(t, "--runtime=rtshield", "--cpuset-cpus=0-1") // and now systemd writes it
+	c.holdsOrIsRestored(t, "after daemon-reload, and the start of a container with a cpuset")
+	run(t, "docker", "stop", c.id)
+	ended(t)
+}
+
 // service starts one that sleeps, in a slice.
 func service(t *testing.T, slice, unit string, options ...string) {
 	t.Helper()
