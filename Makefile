@@ -26,7 +26,7 @@ OTHER = $(shell $(GO) list ./... | grep -vE '/(internal|spec|runtime)(/|$$)')
 # Prerequisites below are an order (setup, then build), also under make -j.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup build runc demo test vmtest bench lint fmt fmt-check clean install uninstall
+.PHONY: help setup build runc demo test vmtest vmtest-systemd bench lint fmt fmt-check clean install uninstall
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ test: setup build runc fmt-check ## run all tests, on this host and on kernels i
 vmtest: setup build runc ## boot real-time kernels in VMs, and write what holds on each to docs/kernels.md (minutes)
 	RTSHIELD_VM=1 RTSHIELD_TEST_RUNC=$(BIN)/runc RTSHIELD_BIN=$(BIN)/rtshield \
 		RTSHIELD_VM_TABLE=$(CURDIR)/docs/kernels.md $(GO) test -count=1 -timeout 60m -v ./integration/vm
+
+vmtest-systemd: setup build runc ## the same with systemd, Docker and irqbalance in the VMs (a quarter of an hour)
+	RTSHIELD_VM_SYSTEMD=1 RTSHIELD_TEST_RUNC=$(BIN)/runc RTSHIELD_BIN=$(BIN)/rtshield \
+		RTSHIELD_VM_TABLE=$(BIN)/systemd.md $(GO) test -count=1 -timeout 45m -v ./integration/vm -args -vm.limit 20m
 
 bench: setup build runc ## time rtshield against plain runc, in pairs (as root)
 	@$(STATIC) -o $(BIN)/bench ./integration/bench

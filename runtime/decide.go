@@ -82,6 +82,11 @@ func (m *matter) grant(ledger *shield.Ledger) (shield.Grant, error) {
 	if err != nil {
 		return grant, err
 	}
+	if choice, named := m.request.Choices[shield.KeyGovernor]; named && choice.Value != shield.Keep {
+		if err := reconcile.CheckGovernor(system, grant.CPUs.CPUSet, choice.Value); err != nil {
+			return grant, fmt.Errorf("annotation %s = %q: %w", choice.Source, choice.Value, err)
+		}
+	}
 	rlimits, limits, err := rlimits(m.config.Classes[grant.Class])
 	if err != nil {
 		return grant, fmt.Errorf("container %s: %w", m.request.Name, err)

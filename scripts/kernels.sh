@@ -9,14 +9,14 @@
 # nothing on this machine is installed or changed.
 set -eu
 
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/rtshield/kernels
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+name=kernels
+. "$(dirname "$0")/mirror.sh"
+kernels=$cache/kernels
 # Multi-queue block devices, whose interrupts the kernel manages, and network cards, whose interrupts can be moved; and
-# overlay, without which runc copies itself for each container.
-modules="virtio_pci virtio_blk virtio_net nvme e1000e overlay"
-
-say() { echo "kernels: $*" >&2; }
-die() { say "$*"; exit 1; }
+# overlay, without which runc copies itself for each container; and a cpufreq driver, with a governor that is not built in.
+modules="virtio_pci virtio_blk virtio_net nvme e1000e overlay acpi_cpufreq cpufreq_powersave"
+# What mounts the image of systemd-image.sh, in an order of its own: the others need no disk.
+disk="crc32c_generic ext4"
 
 suites() { # suites SERIES: where Debian has it
 	case $1 in
@@ -29,67 +29,15 @@ suites() { # suites SERIES: where Debian has it
 [ $# -gt 0 ] || set -- 6.1 6.12 7.2
 missing=""
 for series; do
-	grep -qsxF "modules: $modules" "$cache/$series/complete" || missing="$missing $series"
+	grep -qsxF "modules: $modules" "$kernels/$series/complete" && grep -qsxF "disk: $disk" "$kernels/$series/complete" ||
+		missing="$missing $series"
 done
 
-# mirror prints the first archive that this machine installs Debian from.
-mirror() {
-	cat /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list /etc/apt/sources.list 2>/dev/null | awk '
-		$1 == "URIs:" { uri = $2 }
-		$1 == "Suites:" && $2 !~ /security/ && $2 ~ /^(bookworm|trixie|forky|sid|stable|testing|unstable)/ && uri { print uri; exit }
-		$1 == "deb" {
-			for (i = 2; $i ~ /^\[/ && $i !~ /\]$/; i++) ; # the options in brackets
-			if ($i ~ /^\[/ || $i ~ /\]$/) i++
-			if ($i !~ /security/ && $(i + 1) ~ /^(bookworm|trixie|forky|sid|stable|testing|unstable)/) { print $i; exit }
-		}'
-}
-
-configure() { # configure SUITE...: an apt of our own in $work
-	uri=$(mirror)
-	[ -n "$uri" ] || die "found no Debian archive in /etc/apt/sources.list or /etc/apt/sources.list.d"
-	mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
-	: >"$work/sources.list"
-	: >"$work/status"
-	for suite; do
-		echo "deb [signed-by=$keyring] $uri $suite main" >>"$work/sources.list"
-	done
-	cat >"$work/apt.conf" <<-CONF
-		Dir::Etc::sourcelist "$work/sources.list";
-		Dir::Etc::sourceparts "/dev/null";
-		Dir::Etc::preferencesparts "/dev/null";
-		Dir::State::lists "$work/lists";
-		Dir::State::status "$work/status";
-		Dir::Cache "$work/cache";
-		Acquire::Languages "none";
-		Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
-		Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled "false";
-		APT::Sandbox::User "root";
-	CONF
-}
-
-quietly() { # the output matters only when it went wrong
-	"$@" >"$work/log" 2>&1 || {
-		cat "$work/log" >&2
-		die "this failed: $*"
-	}
-}
-
-depends() { # depends PACKAGE=VERSION: the names, one a line
-	apt-cache -c "$work/apt.conf" show "$1" |
-		sed -n 's/^Depends: //p' | head -n 1 | tr ',' '\n' | sed 's/^ *//; s/ (= */=/; s/[ )].*//'
-}
-
-unpack() { # unpack PACKAGE TREE
-	(cd "$work" && quietly apt-get -q -c "$work/apt.conf" download "$1")
-	dpkg-deb -x "$work/${1%%=*}"_*.deb "$2"
-	rm -f "$work/${1%%=*}"_*.deb
-}
-
-# module NAME TREE INTO: the module after those that it depends on; INTO/order says in which order to load them. One
-# that is nowhere is built in.
+# module NAME TREE INTO ORDER: the module after those that it depends on; INTO/ORDER says in which order to load them.
+# One that is nowhere is built in.
 module() {
 	file=$(find "$2" -name "$(echo "$1" | sed 's/[-_]/[-_]/g').ko*" | head -n 1)
-	if [ -z "$file" ] || grep -qxF "$1.ko" "$3/order"; then
+	if [ -z "$file" ] || grep -qxF "$1.ko" "$3"/order*; then
 		return
 	fi
 	case $file in
@@ -98,10 +46,10 @@ module() {
 	*) cp "$file" "$3/$1.ko" ;;
 	esac
 	for dependency in $(grep -az '^depends=' "$3/$1.ko" | tr -d '\0' | sed 's/^depends=//' | tr ',' ' '); do
-		module "$dependency" "$2" "$3"
+		module "$dependency" "$2" "$3" "$4"
 	done
 	# The recursion has one set of variables: $1 is a parameter and so still ours.
-	grep -qxF "$1.ko" "$3/order" || echo "$1.ko" >>"$3/order"
+	grep -qxF "$1.ko" "$3"/order* || echo "$1.ko" >>"$3/$4"
 }
 
 fetch() { # fetch SERIES
@@ -124,21 +72,21 @@ fetch() { # fetch SERIES
 	config=$(find "$tree" \( -name 'config-*' -o -name config \) -type f | head -n 1)
 	[ -z "$config" ] || cp "$config" "$made/config"
 	: >"$made/order"
-	for name in $modules; do
-		module "$name" "$tree" "$made"
+	for module in $modules; do
+		module "$module" "$tree" "$made" order
 	done
-	printf '%s\nmodules: %s\n' "$image" "$modules" >"$made/complete"
-	rm -rf "$tree" "${cache:?}/$1"
-	mv "$made" "$cache/$1"
+	for module in $disk; do
+		module "$module" "$tree" "$made" order-disk
+	done
+	printf '%s\nmodules: %s\ndisk: %s\n' "$image" "$modules" "$disk" >"$made/complete"
+	rm -rf "$tree" "${kernels:?}/$1"
+	mv "$made" "$kernels/$1"
 }
 
 if [ -n "$missing" ]; then
-	command -v apt-get >/dev/null 2>&1 || die "no apt-get here: put vmlinuz, modules and order into $cache/SERIES by hand"
-	mkdir -p "$cache"
-	work=$(mktemp -d "$cache/.work.XXXXXX")
-	trap 'rm -rf "$work"' EXIT
-	trap 'exit 130' INT
-	trap 'exit 143' TERM
+	command -v apt-get >/dev/null 2>&1 || die "no apt-get here: put vmlinuz, modules, order and order-disk into $kernels/SERIES by hand"
+	mkdir -p "$kernels"
+	workspace
 	wanted=""
 	for series in $missing; do
 		for suite in $(suites "$series"); do
@@ -154,5 +102,5 @@ if [ -n "$missing" ]; then
 	done
 fi
 for series; do
-	echo "$series $cache/$series"
+	echo "$series $kernels/$series"
 done

@@ -53,6 +53,9 @@ need strace command -v strace
 need jq command -v jq
 need qemu-system-x86 command -v qemu-system-x86_64
 need xz-utils command -v xz
+need acpica-tools command -v iasl
+need debootstrap command -v debootstrap
+need e2fsprogs command -v mkfs.ext4
 need busybox-static installed busybox-static
 need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
 

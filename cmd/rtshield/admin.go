@@ -100,7 +100,7 @@ func repair(c *cli.Context) error {
 		return err
 	}
 	store := shield.Store{Dir: policy.State, BootID: bootID}
-	if !store.Exists() {
+	if !store.Exists() && !reconcile.Leftover(host.System) {
 		fmt.Fprintln(c.App.Writer, "nothing to do: no container holds a CPU, and no setting waits to go back")
 		return nil
 	}

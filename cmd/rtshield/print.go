@@ -63,6 +63,9 @@ func printExplanation(w io.Writer, e *runtime.Explanation) {
 	if !e.Grant.Idle.IsEmpty() {
 		fmt.Fprintf(w, "kept idle: CPU %s (siblings)\n", e.Grant.Idle)
 	}
+	if power := e.Grant.Power.String(); power != "" {
+		fmt.Fprintf(w, "power: %s\n", power)
+	}
 	printChanges(w, "config.json:", e.Config)
 	printChanges(w, "the host, while the container lives:", e.Host)
 	for i, limit := range e.Grant.Limits {

@@ -35,6 +35,7 @@ var calls = map[uint64]call{
 	unix.SYS_SCHED_SETATTR:     {"sched_setattr", -1, false},
 	unix.SYS_SCHED_SETAFFINITY: {"sched_setaffinity", -1, false},
 	unix.SYS_MOUNT:             {"mount", 1, false},
+	unix.SYS_SENDMSG:           {"sendmsg", -1, false}, // irqbalance
 }
 
 // harmless calls change nothing outside of the process, or nothing that outlives it. A call that stands in neither list
@@ -52,6 +53,7 @@ var harmless = numbersOf(
 	unix.SYS_CAPGET, unix.SYS_SCHED_GETATTR, unix.SYS_SCHED_GETAFFINITY, unix.SYS_SYSINFO, unix.SYS_PIDFD_OPEN,
 	unix.SYS_PRLIMIT64, unix.SYS_GETRLIMIT, unix.SYS_SETRLIMIT, // rtshield tries limits on itself only
 	unix.SYS_CLONE, unix.SYS_CLONE3, unix.SYS_WAIT4, unix.SYS_WAITID, unix.SYS_EXIT, unix.SYS_EXIT_GROUP,
+	unix.SYS_SOCKET, unix.SYS_SETSOCKOPT, unix.SYS_GETSOCKOPT, unix.SYS_CONNECT, // whoever listens does nothing before sendmsg
 	unix.SYS_TGKILL, unix.SYS_KILL, unix.SYS_PIDFD_SEND_SIGNAL, // its own threads, and signals passed on to the delegate
 )
 

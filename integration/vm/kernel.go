@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -17,19 +18,45 @@ type Kernel struct {
 	Dir string
 }
 
-// Kernels fetches what is not in the cache yet.
-func Kernels(module string) (map[string]Kernel, error) {
-	cmd := exec.Command(filepath.Join(module, "scripts", "kernels.sh"))
-	var stdout bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, os.Stderr
-	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("%v: %w", cmd.Args, err)
+// Kernels fetches those of the series that are not in the cache yet.
+func Kernels(module string, variants []Variant) (map[string]Kernel, error) {
+	var series []string
+	for _, variant := range variants {
+		if !slices.Contains(series, variant.Series) {
+			series = append(series, variant.Series)
+		}
+	}
+	out, err := script(module, "kernels.sh", series...)
+	if err != nil {
+		return nil, err
 	}
 	kernels := map[string]Kernel{}
-	for line := range strings.Lines(stdout.String()) {
+	for line := range strings.Lines(out) {
 		if series, dir, ok := strings.Cut(strings.TrimSpace(line), " "); ok {
 			kernels[series] = Kernel{series, dir}
 		}
 	}
 	return kernels, nil
+}
+
+// Image builds the root file system with systemd, unless it is in the cache.
+func Image(module string) (string, error) {
+	out, err := script(module, "systemd-image.sh")
+	return strings.TrimSpace(out), err
+}
+
+// Irqbalance fetches the program with its libraries, unless it is in the cache.
+func Irqbalance(module string) (string, error) {
+	out, err := script(module, "irqbalance.sh")
+	return strings.TrimSpace(out), err
+}
+
+func script(module, name string, args ...string) (string, error) {
+	cmd := exec.Command(filepath.Join(module, "scripts", name), args...)
+	var stdout bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("%v: %w", cmd.Args, err)
+	}
+	return stdout.String(), nil
 }

@@ -29,6 +29,12 @@ var Matrix = []Variant{
 	{"6.12", "6.12 isolcpus", "isolcpus=managed_irq,domain,4-7 nohz_full=4-7 rcu_nocbs=4-7"},
 }
 
+// SystemdMatrix is what `make vmtest-systemd` boots: a level partition and a level cpuset.
+var SystemdMatrix = []Variant{
+	{"6.12", "6.12 systemd", ""},
+	{"6.1", "6.1 systemd", ""},
+}
+
 // BootLimit bounds one VM, from qemu's start to its end. The tests in it have what is left after the kernel's start. Most
 // take five minutes where two run at once on two CPUs; a machine of half that speed is no failure.
 const BootLimit = 20 * time.Minute
@@ -37,34 +43,56 @@ const BootLimit = 20 * time.Minute
 // whose interrupts the kernel manages itself; the network cards' interrupts can be moved. -cpu needs a vendor whose
 // threads the kernel believes: with the default, AMD, it takes all for cores. It goes without what costs an emulator most:
 // string instructions byte by byte (erms, fsrm) and page tables of five levels.
-func qemuArgs(kernel Kernel, variant Variant, limit time.Duration, initramfs, console, result string) []string {
+// processors is the ACPI table that gives them performance states, for cpufreq; image a disk to boot from, or "".
+func qemuArgs(kernel Kernel, variant Variant, limit time.Duration, processors, image, initramfs, console, result string) []string {
 	words := []string{
 		"console=ttyS0", "loglevel=4", "panic=-1", "rdinit=/init", "rtshield.vm=1", "mitigations=off",
 		"vm.timeout=" + (limit - limit/8).String(), variant.Boot,
 	}
-	return []string{
+	var disk []string
+	if image != "" {
+		words = append(words, "systemd.wants=rtshield-tests.service", "systemd.mask=serial-getty@ttyS0.service",
+			"systemd.default_timeout_start_sec=300", "systemd.show_status=0")
+		disk = []string{
+			"-drive", "file=" + image + ",format=raw,if=none,id=image,snapshot=on,cache=unsafe",
+			"-device", "virtio-blk-pci,drive=image,serial=image",
+		}
+	}
+	return append(disk,
 		"-accel", "tcg,thread=multi,tb-size=512", "-machine", "q35,i8042=off,vmport=off", "-cpu", "max,vendor=GenuineIntel,la57=off,erms=off,fsrm=off",
 		"-m", "1536", "-smp", "8,sockets=2,cores=2,threads=2",
 		"-object", "memory-backend-ram,id=m0,size=768M", "-object", "memory-backend-ram,id=m1,size=768M",
 		"-numa", "node,nodeid=0,cpus=0-3,memdev=m0", "-numa", "node,nodeid=1,cpus=4-7,memdev=m1",
+		"-acpitable", "file="+processors,
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-		"-serial", "file:" + console, "-serial", "file:" + result,
+		"-serial", "file:"+console, "-serial", "file:"+result,
 		"-blockdev", "driver=null-co,node-name=d0,size=67108864,read-zeroes=on",
 		"-blockdev", "driver=null-co,node-name=d1,size=67108864,read-zeroes=on",
 		"-device", "virtio-blk-pci,drive=d0,num-queues=8,vectors=9", "-device", "nvme,drive=d1,serial=1,max_ioqpairs=8",
 		"-netdev", "user,id=n0,restrict=on", "-device", "virtio-net-pci,netdev=n0,romfile=",
 		"-netdev", "user,id=n1,restrict=on", "-device", "e1000e,netdev=n1,romfile=",
 		"-kernel", filepath.Join(kernel.Dir, "vmlinuz"), "-initrd", initramfs, "-append", strings.Join(words, " "),
+	)
+}
+
+// Processors compiles the ACPI table in processors.dsl, and gives the file.
+func Processors(dir string) (string, error) {
+	base := filepath.Join(dir, "processors")
+	cmd := exec.Command("iasl", "-p", base, "processors.dsl")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%v: %w: %s", cmd.Args, err, out)
 	}
+	return base + ".aml", nil
 }
 
 // Boot runs one VM to its end and gives what its tests printed. dir keeps the kernel's console and the tests' output.
-func Boot(ctx context.Context, kernel Kernel, variant Variant, limit time.Duration, initramfs, dir string) (output string, err error) {
+// processors is an ACPI table, image a disk to boot from, or "".
+func Boot(ctx context.Context, kernel Kernel, variant Variant, limit time.Duration, processors, image, initramfs, dir string) (output string, err error) {
 	console, result := filepath.Join(dir, "console.log"), filepath.Join(dir, "tests.log")
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("ended after %v", limit))
 	defer cancel()
 	// nice: whoever else measures on this machine goes first.
-	args := append([]string{"-n", "19", "qemu-system-x86_64"}, qemuArgs(kernel, variant, limit, initramfs, console, result)...)
+	args := append([]string{"-n", "19", "qemu-system-x86_64"}, qemuArgs(kernel, variant, limit, processors, image, initramfs, console, result)...)
 	cmd := exec.CommandContext(ctx, "nice", args...)
 	said, err := cmd.CombinedOutput()
 	if ctx.Err() != nil {

@@ -31,21 +31,48 @@ func TestEveryKernelHoldsTheShield(t *testing.T) {
 	if os.Getenv("RTSHIELD_VM") != "1" {
 		t.Skip("boots real-time kernels in VMs for minutes: run by `make vmtest`")
 	}
-	payload := Payload{
-		Rtshield: testhost.Rtshield(t), Guest: buildGuest(t), Loop: testhost.Loop(t), Run: *run, Seed: *seed,
-		Delegates: map[string]string{
-			"/usr/local/bin/runc": testhost.Runc(t), "/usr/sbin/runc": "/usr/sbin/runc", "/usr/bin/crun": "/usr/bin/crun",
-		},
-	}
-	kernels, err := Kernels("../..")
+	irqbalance, err := Irqbalance("../..")
 	if err != nil {
 		t.Fatal(err)
 	}
+	drive(t, Matrix, Payload{
+		Rtshield: testhost.Rtshield(t), Guest: buildGuest(t, "./guest"), Loop: testhost.Loop(t), Run: *run, Seed: *seed, Irqbalance: irqbalance,
+		Delegates: map[string]string{
+			"/usr/local/bin/runc": testhost.Runc(t), "/usr/sbin/runc": "/usr/sbin/runc", "/usr/bin/crun": "/usr/bin/crun",
+		},
+	})
+}
+
+func TestSystemdHostHoldsTheShield(t *testing.T) {
+	if os.Getenv("RTSHIELD_VM_SYSTEMD") != "1" {
+		t.Skip("boots systemd and Docker in VMs for many minutes: run by `make vmtest-systemd`")
+	}
+	image, err := Image("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	drive(t, SystemdMatrix, Payload{
+		Rtshield: testhost.Rtshield(t), Guest: buildGuest(t, "./systemd"), Loop: testhost.Loop(t), Run: *run, Image: image,
+		Delegates: map[string]string{"/usr/local/bin/runc": testhost.Runc(t)},
+	})
+}
+
+// drive boots the variants and prints their table.
+func drive(t *testing.T, matrix []Variant, payload Payload) {
+	t.Helper()
+	var err error
+	if payload.Processors, err = Processors(t.TempDir()); err != nil {
+		t.Fatalf("%v: `make setup` installs acpica-tools", err)
+	}
 	var variants []Variant
-	for _, variant := range Matrix {
+	for _, variant := range matrix {
 		if *only == "" || slices.Contains(strings.Split(*only, ","), variant.Name) {
 			variants = append(variants, variant)
 		}
+	}
+	kernels, err := Kernels("../..", variants)
+	if err != nil {
+		t.Fatal(err)
 	}
 	columns := make([]Column, len(variants))
 	begun := time.Now()
@@ -92,7 +119,7 @@ func boot(t *testing.T, kernel Kernel, variant Variant, payload Payload) Column 
 	// qemu 7.2 with several emulating threads loses a race now and then when the kernel patches its own code at boot:
 	// "Oops: int3" before the first process. That says nothing about rtshield, so it gets one more try.
 	for range 2 {
-		text, err := Boot(t.Context(), kernel, variant, *limit, initramfs, dir)
+		text, err := Boot(t.Context(), kernel, variant, *limit, payload.Processors, payload.Image, initramfs, dir)
 		if column.Results, column.Err = Convert(text); !errors.Is(column.Err, errNotBegun) {
 			if err != nil {
 				column.Err = err
@@ -118,13 +145,13 @@ func boot(t *testing.T, kernel Kernel, variant Variant, payload Payload) Column 
 	return column
 }
 
-// buildGuest compiles the guest's tests. They vet as part of it, since `go vet ./...` does not know their build tag.
-func buildGuest(t *testing.T) string {
+// buildGuest compiles a guest's tests. They vet as part of it, since `go vet ./...` does not know their build tag.
+func buildGuest(t *testing.T, folder string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "guest.test")
 	for _, args := range [][]string{
-		{"vet", "-tags", "vmguest", "./guest"},
-		{"test", "-c", "-tags", "vmguest", "-trimpath", "-ldflags", "-s -w", "-o", file, "./guest"},
+		{"vet", "-tags", "vmguest", folder},
+		{"test", "-c", "-tags", "vmguest", "-trimpath", "-ldflags", "-s -w", "-o", file, folder},
 	} {
 		cmd := exec.Command("go", args...)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")

@@ -29,6 +29,7 @@ var may = []struct {
 	{"hooks", []string{"internal/*"}},
 	{"internal/shield", nil},
 	{"internal/host", nil},
+	{"internal/host/irqbalance", []string{"internal/host", "internal/host/systemd"}},
 	{"internal/host/*", []string{"internal/host"}},
 	{"internal/reconcile", []string{"internal/shield", "internal/host/*"}},
 	{"internal/config/location", nil},

@@ -29,6 +29,11 @@ type class struct {
 	Exec        *string  `toml:"exec"`
 	RTPrio      any      `toml:"rtprio"`
 	Memlock     any      `toml:"memlock"`
+	CStates     *string  `toml:"cstates"`
+	Governor    *string  `toml:"governor"`
+	Preference  *string  `toml:"energy_performance_preference"`
+	MinFreq     *string  `toml:"scaling_min_freq"`
+	FairServer  *string  `toml:"fair_server"`
 }
 
 func (c class) build(name string) (shield.Class, error) {
@@ -72,6 +77,14 @@ func (c class) build(name string) (shield.Class, error) {
 	}
 	if err := c.words(&built); err != nil {
 		return built, err
+	}
+	for _, word := range []struct{ from, to *string }{
+		{c.CStates, &built.Power.CStates}, {c.Governor, &built.Power.Governor}, {c.Preference, &built.Power.Preference},
+		{c.MinFreq, &built.Power.MinFreq}, {c.FairServer, &built.Power.FairServer},
+	} {
+		if word.from != nil {
+			*word.to = *word.from
+		}
 	}
 	// A class that only asks for more CPUs than the built-in ceiling means both.
 	if c.CPUs != nil && c.MaxCPUs == nil {

@@ -62,6 +62,11 @@ func TestErrorsGiveFileLineAndExpectation(t *testing.T) {
 		{"[runtime]\ndelegates = [\"./runc\"]", `p.toml:2: delegates = "./runc": expected names, or absolute paths`},
 		{"[shields]\n", `unknown key "shields": expected one of [runtime], [layout]`},
 		{"[class.deadline]\ndeadline = \"1ms\"", `p.toml:2: deadline = "1ms": expected runtime/deadline/period`},
+		{"[class.fifo]\ncpus = 1\ncstates = \"deep\"", `p.toml:3: cstates = "deep": expected "keep", "off" (no sleep at all)`},
+		{"[class.fifo]\ngovernor = \"\"", `p.toml:2: governor = "": expected "keep" or a name out of scaling_available_governors`},
+		{"[class.fifo]\nenergy_performance_preference = \"300\"", `p.toml:2: energy_performance_preference = "300"`},
+		{"[class.fifo]\nscaling_min_freq = \"min\"", `p.toml:2: scaling_min_freq = "min": expected "keep", "max" or a frequency`},
+		{"[class.fifo]\nfair_server = \"on\"", `p.toml:2: fair_server = "on": expected "keep" or "off"`},
 	} {
 		_, err := Parse("p.toml", []byte(c.text))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -74,13 +79,16 @@ func TestErrorsGiveFileLineAndExpectation(t *testing.T) {
 }
 
 func TestClassInheritsFromTheBuiltInOneOfItsPolicy(t *testing.T) {
-	config, err := Parse("p.toml", []byte("[class.motor]\npolicy = \"rr\"\npriority = 10\ncpus = 6\n"))
+	config, err := Parse("p.toml", []byte("[class.motor]\npolicy = \"rr\"\npriority = 10\ncpus = 6\ncstates = \"off\"\nscaling_min_freq = \"max\"\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	motor := config.Classes["motor"]
 	if motor.Name != "motor" || motor.Policy != shield.RR || motor.Priority != 10 || motor.MaxPriority != 80 || motor.MaxCPUs != 6 {
 		t.Errorf("got %+v", motor)
+	}
+	if want := (shield.Power{CStates: "off", Governor: "performance", Preference: "performance", MinFreq: "max", FairServer: "keep"}); motor.Power != want {
+		t.Errorf("power %+v, want %+v", motor.Power, want)
 	}
 	if !reflect.DeepEqual(config.Classes["fifo"], shield.BuiltinClasses()["fifo"]) {
 		t.Error("the built-in classes are gone")

@@ -14,6 +14,7 @@ import (
 	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
 	"github.com/rtshield/rtshield/internal/host/irq"
 	"github.com/rtshield/rtshield/internal/host/rt"
+	"github.com/rtshield/rtshield/internal/host/systemd"
 	"github.com/rtshield/rtshield/internal/host/task"
 	"github.com/rtshield/rtshield/internal/shield"
 )
@@ -46,6 +47,7 @@ type Refusal struct {
 // A refused setting is in the report, not an error: whether it breaks a promise is for the caller to say.
 func Run(root host.Root, session *shield.Session) (Report, error) {
 	report := Report{Dropped: sweep(root, session.Ledger)}
+	adoptLeftover(root, session.Ledger)
 	seen, err := observe(root, session.Ledger)
 	if err != nil {
 		return report, err
@@ -59,7 +61,7 @@ func Run(root host.Root, session *shield.Session) (Report, error) {
 			return report, err
 		}
 	}
-	record(session.Ledger, settings)
+	record(root, session.Ledger, settings)
 	if err := session.Save(); err != nil {
 		return report, err
 	}
@@ -77,6 +79,14 @@ func Run(root host.Root, session *shield.Session) (Report, error) {
 func apply(root host.Root, session *shield.Session, settings []shield.Setting, report *Report) {
 	deadline := time.Now().Add(patience)
 	for _, setting := range settings {
+		if setting.Follows && !setting.Differs() {
+			continue
+		}
+		if setting.Kind == shield.MinFreq || setting.Kind == shield.Preference { // the governor was written since it was read
+			if now, err := read(root, setting.Knob); err == nil {
+				setting.Now = now
+			}
+		}
 		if setting.Differs() || setting.Written {
 			was := setting.Now
 			now, err := write(root, setting, deadline)
@@ -98,13 +108,50 @@ func apply(root host.Root, session *shield.Session, settings []shield.Setting, r
 				report.Changed = append(report.Changed, Change{setting, was})
 			}
 		}
-		// Nothing of ours in it, also where the kernel refused: nothing to restore. But what rememberKernel noted is for
-		// when the last partition goes.
-		noted := setting.Kind == shield.Thread && session.AnyLevel(shield.LevelPartition)
-		if setting.Now == setting.Baseline && !noted {
+		// Nothing of ours in it, also where the kernel refused: nothing to restore.
+		if setting.Now == setting.Baseline && !setting.Follows && !unfinished(root, session.Ledger, setting) {
 			delete(session.Baselines, setting.Knob.String())
 		}
 	}
+}
+
+// unfinished says whether a baseline has to be kept though the setting is back at it.
+func unfinished(root host.Root, ledger *shield.Ledger, setting shield.Setting) bool {
+	switch setting.Kind {
+	case shield.Thread: // what rememberKernel noted is for when the last partition goes
+		return ledger.AnyLevel(shield.LevelPartition)
+	case shield.Irqbalance:
+		return !settled(root, setting)
+	case shield.AllowedCPUs:
+		return setting.Fixed != "" || !restoreDropIn(root, ledger, setting.Name)
+	}
+	return false
+}
+
+// settled says whether an irqbalance shows what it was told, which it does from its next scan on. Until then its baseline
+// stays, or the next container would take what it still shows for its own.
+func settled(root host.Root, setting shield.Setting) bool {
+	now, err := read(root, setting.Knob)
+	return gone(err) || err == nil && now == setting.Want
+}
+
+// noteDropIn remembers a file that was there before ours.
+func noteDropIn(root host.Root, ledger *shield.Ledger, unit string) {
+	if text, found := systemd.DropIn(root, unit); found {
+		ledger.Note(shield.Knob{Kind: shield.DropIn, Name: unit}, text)
+	}
+}
+
+// restoreDropIn leaves the file as it was before ours: without a note there was none. With one, systemd has just written it
+// anew, with the same value.
+func restoreDropIn(root host.Root, ledger *shield.Ledger, unit string) bool {
+	knob := shield.Knob{Kind: shield.DropIn, Name: unit}.String()
+	_, noted := ledger.Baselines[knob]
+	if err := systemd.RemoveDropIn(root, unit, noted); err != nil {
+		return false
+	}
+	delete(ledger.Baselines, knob)
+	return true
 }
 
 // IdleDir is the cgroup v2 directory, right below the mount, whose partition keeps idle siblings from all tasks.
@@ -135,6 +182,11 @@ func forgetGone(ledger *shield.Ledger, seen shield.Observation) {
 			_, exists = seen.Partitions[knob.Name]
 		case shield.Thread:
 			exists = true // moveThreads looks
+		case shield.WakeLatency, shield.FairServer, shield.Governor, shield.MinFreq, shield.Preference:
+			state, found := seen.Values[knob]
+			exists = found && !state.Gone
+		case shield.DropIn:
+			_, exists = ledger.Baselines[shield.Knob{Kind: shield.AllowedCPUs, Name: knob.Name}.String()]
 		default:
 			_, exists = seen.Masks[knob]
 		}
@@ -145,10 +197,10 @@ func forgetGone(ledger *shield.Ledger, seen shield.Observation) {
 }
 
 // record notes the baselines of what will be written for the first time, and says whether there were any.
-func record(ledger *shield.Ledger, settings []shield.Setting) (any bool) {
+func record(root host.Root, ledger *shield.Ledger, settings []shield.Setting) (any bool) {
 	for _, setting := range settings {
 		// A baseline that differs from now is one that the thread or cpuset got from its parent.
-		ours := setting.Differs() || setting.Baseline != setting.Now
+		ours := setting.Differs() || setting.Baseline != setting.Now || setting.Follows
 		if _, known := ledger.Baselines[setting.Knob.String()]; known || !ours || setting.Fixed != "" {
 			continue
 		}
@@ -156,6 +208,9 @@ func record(ledger *shield.Ledger, settings []shield.Setting) (any bool) {
 			remember(ledger, setting)
 		}
 		ledger.Note(setting.Knob, setting.Baseline)
+		if setting.Kind == shield.AllowedCPUs {
+			noteDropIn(root, ledger, setting.Name)
+		}
 		any = true
 	}
 	return any
@@ -199,6 +254,8 @@ func write(root host.Root, setting shield.Setting, deadline time.Time) (now stri
 		return now, err
 	case readErr != nil:
 		return setting.Now, readErr
+	case setting.Kind == shield.Irqbalance: // see settled
+		return setting.Want, nil
 	case now != setting.Want:
 		return now, fmt.Errorf("%s: wrote %s, reads back %s", setting.Knob, setting.Want, now)
 	}

@@ -11,8 +11,11 @@ import (
 	"github.com/rtshield/rtshield/internal/host"
 	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
 	"github.com/rtshield/rtshield/internal/host/irq"
+	"github.com/rtshield/rtshield/internal/host/irqbalance"
 	"github.com/rtshield/rtshield/internal/host/noise"
+	"github.com/rtshield/rtshield/internal/host/power"
 	"github.com/rtshield/rtshield/internal/host/rt"
+	"github.com/rtshield/rtshield/internal/host/systemd"
 	"github.com/rtshield/rtshield/internal/host/task"
 	"github.com/rtshield/rtshield/internal/shield"
 )
@@ -34,6 +37,13 @@ func KnobPath(knob shield.Knob) string {
 		return knob.Name + "/cpuset.cpus.partition"
 	case shield.Thread:
 		return "affinity of thread " + threadID(knob)
+	case shield.AllowedCPUs:
+		return "AllowedCPUs of " + knob.Name
+	case shield.Irqbalance:
+		return "what irqbalance leaves out (" + knob.Name + ")"
+	}
+	if file := powerFile(knob); file != "" {
+		return file
 	}
 	return knob.Name
 }
@@ -57,6 +67,10 @@ func set(root host.Root, setting shield.Setting, deadline time.Time) error {
 		return patiently(deadline, func() error { return rt.SetRuntime(root, setting.Name, runtime) })
 	case shield.Partition:
 		return hostcpuset.SetPartitionType(root, setting.Name, setting.Want)
+	case shield.FairServer: // bandwidth that a task of class deadline has just left is free only a period later (EBUSY)
+		return patiently(deadline, func() error { return power.Write(root, powerFile(setting.Knob), setting.Want) })
+	case shield.WakeLatency, shield.Governor, shield.MinFreq, shield.Preference:
+		return power.Write(root, powerFile(setting.Knob), setting.Want)
 	}
 	if setting.Kind == shield.IRQ {
 		number, err := strconv.Atoi(setting.Name)
@@ -78,6 +92,10 @@ func set(root host.Root, setting shield.Setting, deadline time.Time) error {
 		return hostcpuset.SetExclusive(root, setting.Name, cpus)
 	case shield.Mask:
 		return noise.WriteMask(root, setting.Name, cpus)
+	case shield.AllowedCPUs:
+		return systemd.AllowCPUs(root, setting.Name, cpus, setting.Baseline != "" && setting.Want != setting.Baseline)
+	case shield.Irqbalance:
+		return irqbalance.Ban(root, setting.Name, cpus)
 	case shield.List:
 		return root.Write(cpus.String(), setting.Name)
 	case shield.Thread:
@@ -106,6 +124,14 @@ func read(root host.Root, knob shield.Knob) (string, error) {
 		cpus, err = hostcpuset.Exclusive(root, knob.Name)
 	case shield.Mask:
 		cpus, err = noise.ReadMask(root, knob.Name)
+	case shield.AllowedCPUs:
+		var units map[string]cpuset.CPUSet
+		units, err = systemd.AllowedCPUs([]string{knob.Name})
+		cpus = units[knob.Name]
+	case shield.Irqbalance:
+		var state irqbalance.Status
+		state, err = irqbalance.Read(root, knob.Name)
+		cpus = state.Banned
 	case shield.List:
 		cpus, err = root.ReadList(knob.Name)
 	case shield.Thread:
@@ -116,6 +142,8 @@ func read(root host.Root, knob shield.Knob) (string, error) {
 	case shield.RTBudget:
 		runtime, _, err := rt.Budget(root, knob.Name)
 		return strconv.FormatInt(runtime, 10), err
+	case shield.WakeLatency, shield.FairServer, shield.Governor, shield.MinFreq, shield.Preference:
+		return root.Read(powerFile(knob))
 	}
 	return cpus.String(), err
 }

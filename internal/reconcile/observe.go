@@ -16,6 +16,7 @@ import (
 	"github.com/rtshield/rtshield/internal/host"
 	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
 	"github.com/rtshield/rtshield/internal/host/irq"
+	"github.com/rtshield/rtshield/internal/host/irqbalance"
 	"github.com/rtshield/rtshield/internal/host/noise"
 	"github.com/rtshield/rtshield/internal/host/rt"
 	"github.com/rtshield/rtshield/internal/shield"
@@ -51,10 +52,12 @@ func observe(root host.Root, ledger *shield.Ledger) (shield.Observation, error) 
 	seen.Online = online
 	for _, part := range []func() error{
 		func() error { return observeIRQs(root, ledger, &seen) },
+		func() error { observeIrqbalance(root, ledger, seen); return nil },
 		func() error { return observeCpusets(root, ledger, seen) },
 		func() error { return observeBudgets(root, ledger, seen) },
 		func() error { return observePartitions(root, ledger, seen) },
 		func() error { observeNoise(root, seen); return nil },
+		func() error { observePower(root, ledger, seen); return nil },
 	} {
 		if err := part(); err != nil {
 			return seen, err
@@ -67,6 +70,7 @@ func emptyObservation() shield.Observation {
 	return shield.Observation{
 		Masks: map[shield.Knob]string{}, Fixed: map[shield.Knob]string{}, Near: map[shield.Knob]cpuset.CPUSet{}, Budgets: map[string]shield.BudgetState{},
 		Partitions: map[string]shield.PartitionState{}, Threads: map[shield.Knob]shield.ThreadState{},
+		Values: map[shield.Knob]shield.ValueState{},
 	}
 }
 
@@ -115,6 +119,45 @@ func observeIRQs(root host.Root, ledger *shield.Ledger, seen *shield.Observation
 	}
 	seen.Masks[shield.Knob{Kind: shield.IRQDefault}] = cpus.String()
 	return nil
+}
+
+// observeIrqbalance asks each irqbalance that may have to be told. One that cannot be told, or does not answer, is seen
+// with what we know of it, and with the reason.
+func observeIrqbalance(root host.Root, ledger *shield.Ledger, seen shield.Observation) {
+	if ledger.Away().IsEmpty() && len(ledger.Noted(shield.Irqbalance)) == 0 {
+		return
+	}
+	for name, why := range irqbalance.Find(root) {
+		knob := shield.Knob{Kind: shield.Irqbalance, Name: name}
+		if why != "" {
+			seen.Masks[knob], seen.Fixed[knob] = "", why
+			continue
+		}
+		now, err := irqbalance.Read(root, name)
+		switch {
+		case gone(err):
+		case err != nil:
+			seen.Masks[knob], seen.Fixed[knob] = "", err.Error()
+		default:
+			seen.Masks[knob] = now.Banned.String()
+		}
+	}
+}
+
+// Leftover says whether something is left that no ledger knows of any more: irqbalance's file outlives a reboot.
+func Leftover(root host.Root) bool {
+	_, _, found := irqbalance.Leftover(root)
+	return found
+}
+
+// adoptLeftover finds a ban that a reboot left in irqbalance's file, with its baseline.
+func adoptLeftover(root host.Root, ledger *shield.Ledger) {
+	if file, own, found := irqbalance.Leftover(root); found {
+		knob := shield.Knob{Kind: shield.Irqbalance, Name: file}
+		if _, known := ledger.Baselines[knob.String()]; !known {
+			ledger.Note(knob, own.String())
+		}
+	}
 }
 
 func observeIRQ(root host.Root, seen shield.Observation, number int) (shield.Knob, error) {

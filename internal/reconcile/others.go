@@ -4,17 +4,18 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/rtshield/rtshield/internal/host"
 	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
+	"github.com/rtshield/rtshield/internal/host/systemd"
 	"github.com/rtshield/rtshield/internal/host/task"
 	"github.com/rtshield/rtshield/internal/shield"
 )
 
 // The reasons why a task stays that could be in the way.
 const (
-	exempt  = "[layout] exempt"
 	bound   = "bound by the kernel"
 	follows = "follows its interrupt"
 )
@@ -47,7 +48,41 @@ func observeCpusets(root host.Root, ledger *shield.Ledger, seen shield.Observati
 		}
 		seen.Masks[shield.Knob{Kind: shield.Cpuset, Name: dir}] = cpus.String()
 	}
+	observeUnits(root, ledger, seen)
 	return nil
+}
+
+// observeUnits reads AllowedCPUs of the cgroups among those seen that are units of systemd: slices, and what is right below
+// the root. Others below a slice it starts and stops with their containers and services, and what they have is the slice's.
+func observeUnits(root host.Root, ledger *shield.Ledger, seen shield.Observation) {
+	place, found, err := root.Controller(os.Getpid(), "cpuset")
+	if err != nil || !found || !place.Unified || !systemd.Runs(root) {
+		return
+	}
+	var units []string
+	for _, knob := range ledger.Noted(shield.AllowedCPUs) {
+		units = append(units, knob.Name)
+	}
+	for knob := range seen.Masks {
+		unit := filepath.Base(knob.Name)
+		outermost := filepath.Dir(knob.Name) == place.Mount && filepath.Ext(unit) == ".scope"
+		if knob.Kind == shield.Cpuset && (filepath.Ext(unit) == ".slice" || outermost) && !slices.Contains(units, unit) {
+			units = append(units, unit)
+		}
+	}
+	slices.Sort(units)
+	allowed, err := systemd.AllowedCPUs(units)
+	for _, unit := range units {
+		knob := shield.Knob{Kind: shield.AllowedCPUs, Name: unit}
+		cpus, active := allowed[unit]
+		_, known := ledger.Baselines[knob.String()]
+		switch {
+		case err != nil:
+			seen.Masks[knob], seen.Fixed[knob] = "", err.Error()
+		case active || known: // what was set of one that has stopped is still to be taken back
+			seen.Masks[knob] = cpus.String()
+		}
+	}
 }
 
 // otherCpusets adds all directories that are neither a grant's nor above one. On cgroup v2 it is enough to shrink the

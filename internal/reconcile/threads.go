@@ -30,7 +30,7 @@ func moveThreads(root host.Root, session *shield.Session, online cpuset.CPUSet, 
 			forgetThreads(session.Ledger, seen)
 		}
 		settings := shield.Plan(session.Ledger, seen)
-		if record(session.Ledger, settings) {
+		if record(root, session.Ledger, settings) {
 			if err := session.Save(); err != nil {
 				return err
 			}
@@ -219,7 +219,7 @@ func observeThread(root host.Root, ledger *shield.Ledger, seen shield.Observatio
 	case stat.OfInterrupt():
 		state.Fixed = follows
 	case !moved && isExempt(root, ledger, tid, stat):
-		state.Fixed = exempt
+		state.Exempt = true
 	}
 	seen.Threads[threadKnob(tid, stat)] = state
 }

@@ -42,6 +42,7 @@ func Decide(classes map[string]Class, layout Layout, host Host, ledger *Ledger, 
 		Key: request.Key, Name: request.Name, Class: terms.Class.Name,
 		CPUs: CPUsOf(cpus), Idle: CPUsOf(idle), Mems: CPUsOf(mems),
 		Policy: terms.Policy, Priority: terms.Priority, Nice: terms.Nice, Deadline: terms.Deadline, IRQ: terms.IRQ,
+		Power: terms.Power,
 	}
 	if len(terms.Claim) > 0 {
 		grant.Claim, grant.Claimable = terms.Claim, terms.Class.IRQClaim

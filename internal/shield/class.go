@@ -87,7 +87,7 @@ const (
 	Require Wish = "require"
 )
 
-// Words of the memory options.
+// Words of options; Keep leaves a setting as it is.
 const (
 	Keep  = "keep"
 	Never = "never"
@@ -133,13 +133,17 @@ type Class struct {
 	// RTPrio raises RLIMIT_RTPRIO to MaxPriority, Memlock RLIMIT_MEMLOCK to unlimited.
 	RTPrio  Wish
 	Memlock Wish
+	Power   Power
 }
 
 // BuiltinClasses gives the classes of a host without a policy file, by name.
 func BuiltinClasses() map[string]Class {
+	keep := Power{CStates: Keep, Governor: Keep, Preference: Keep, MinFreq: Keep, FairServer: Keep}
+	fast := keep
+	fast.CStates, fast.Governor, fast.Preference = "20us", "performance", "performance"
 	base := Class{
 		CPUs: 1, MaxCPUs: 4, SMT: SMTIsolate, IRQ: "away", Partition: "auto", Exec: "demote", RTPrio: Off, Memlock: Off,
-		THP: Keep, Swap: Keep, MemoryPolicy: Keep,
+		THP: Keep, Swap: Keep, MemoryPolicy: Keep, Power: keep,
 	}
 	with := func(change func(*Class)) Class {
 		class := base
@@ -149,14 +153,14 @@ func BuiltinClasses() map[string]Class {
 	realtime := func(name string, policy Policy) Class {
 		return with(func(c *Class) {
 			c.Name, c.Policy, c.Priority, c.MaxPriority = name, policy, 50, 80
-			c.RTPrio, c.Memlock, c.Swap = On, On, string(Off)
+			c.RTPrio, c.Memlock, c.Swap, c.Power = On, On, string(Off), fast
 		})
 	}
 	return map[string]Class{
 		"fifo": realtime("fifo", FIFO),
 		"rr":   realtime("rr", RR),
 		"deadline": with(func(c *Class) {
-			c.Name, c.Policy, c.Memlock, c.Swap = "deadline", Deadline, On, string(Off)
+			c.Name, c.Policy, c.Memlock, c.Swap, c.Power = "deadline", Deadline, On, string(Off), fast
 			c.Deadline = Bandwidth{Runtime: 500 * time.Microsecond, Deadline: time.Millisecond, Period: time.Millisecond}
 		}),
 		"batch": with(func(c *Class) { c.Name, c.Policy = "batch", Batch }),
@@ -183,7 +187,7 @@ func (c Class) Validate() error {
 	case c.Policy == Deadline && c.Deadline == Bandwidth{}:
 		return optionError("deadline", "", "runtime/deadline/period such as 200us/1ms/1ms")
 	}
-	return nil
+	return c.Power.Validate()
 }
 
 // OptionError is a value of the policy file that cannot be used.

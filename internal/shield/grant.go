@@ -47,6 +47,7 @@ type Grant struct {
 	Claim     []string `json:"claim,omitempty"`
 	Claimable []string `json:"claimable,omitempty"`
 	Memory    Memory   `json:"memory,omitzero"`
+	Power     Power    `json:"power,omitzero"`
 	// Budget is what the container's cgroup gets of the real-time budget, on cgroup v1 with RT_GROUP_SCHED. Zero
 	// elsewhere.
 	Budget Budget `json:"budget,omitzero"`

@@ -24,15 +24,19 @@ const (
 	KeyIRQ       = "irq"
 	KeyPartition = "partition"
 	KeyIRQClaim  = "irq-claim"
+	KeyCStates   = "cstates"
+	KeyGovernor  = "governor"
 )
 
-var built = []string{KeyClass, KeyCPUs, KeyCPUSet, KeyPolicy, KeyPriority, KeyDeadline, KeySMT, KeyIRQ, KeyPartition, KeyIRQClaim}
+var built = []string{
+	KeyClass, KeyCPUs, KeyCPUSet, KeyPolicy, KeyPriority, KeyDeadline, KeySMT, KeyIRQ, KeyPartition, KeyIRQClaim, KeyCStates,
+	KeyGovernor,
+}
 
 // planned are words of the contract that this version refuses, because a container that asks for something must get
 // it or be told.
 var planned = []string{
-	"cstates", "governor", "numa", "realtime-mask", "threads", "hugepages", "cpu-bandwidth", "cpu-period",
-	"rt-bandwidth",
+	"numa", "realtime-mask", "threads", "hugepages", "cpu-bandwidth", "cpu-period", "rt-bandwidth",
 }
 
 // Choices holds what one container's annotations ask for, by key.

@@ -7,24 +7,34 @@ import (
 	"k8s.io/utils/cpuset"
 )
 
-// The order of writes. What is given up goes first, deepest directory first; then the others are pushed aside; then what
+// The order of writes. Who would bring interrupts back is told before they are moved. What is given up goes first, deepest directory first; then the others are pushed aside; then what
 // is taken, outermost directory first: the kernel refuses a cgroup that has more than its parent (EINVAL), and exclusive
-// CPUs that a sibling still uses.
+// CPUs that a sibling still uses. A fair server is turned off before its CPU is in a partition, and on again after: 6.12
+// has lost count of its bandwidth there, and refuses (EBUSY).
 const (
-	endPartition = iota
+	tell = iota
+	endPartition
 	giveUp
 	pushAside
 	take
 	makePartition
+	setGovernor // before what changes with it
+	setPower
 )
 
 func (s Setting) phase() int {
 	switch s.Kind {
+	case Irqbalance:
+		return tell
 	case Partition:
 		if s.Want == Member {
 			return endPartition
 		}
 		return makePartition
+	case Governor:
+		return setGovernor
+	case WakeLatency, MinFreq, Preference:
+		return setPower
 	case RTBudget, Exclusive:
 		if s.raises() {
 			return take

@@ -14,7 +14,7 @@ import (
 // Kind says what sort of kernel setting a knob is.
 type Kind string
 
-// The kinds of knobs. All but RTBudget and Partition hold sets of CPUs.
+// The kinds of knobs. Those down to Thread hold sets of CPUs, but for RTBudget and Partition.
 const (
 	// IRQ is /proc/irq/<name>/smp_affinity_list.
 	IRQ Kind = "irq"
@@ -33,6 +33,21 @@ const (
 	Partition Kind = "partition"
 	// Thread is the affinity of the thread <tid>:<start time>.
 	Thread Kind = "thread"
+	// WakeLatency is power/pm_qos_resume_latency_us of CPU <name>, in microseconds: "n/a" allows no sleep state, 0 any.
+	WakeLatency Kind = "wake-latency"
+	// FairServer is sched/fair_server/cpu<name>/runtime in debugfs, in nanoseconds.
+	FairServer Kind = "fair-server"
+	// Governor, MinFreq and Preference are scaling_governor, scaling_min_freq (in kHz) and energy_performance_preference
+	// of the cpufreq policy <name>.
+	Governor   Kind = "governor"
+	MinFreq    Kind = "min-freq"
+	Preference Kind = "preference"
+	// Irqbalance is what an irqbalance leaves out, by what it is told through (internal/host/irqbalance).
+	Irqbalance Kind = "irqbalance"
+	// AllowedCPUs is that property of the systemd unit <name>, which systemd writes into cpuset.cpus of the unit's cgroup.
+	// DropIn notes the text of the file that holds it, where there was one before.
+	AllowedCPUs Kind = "allowed-cpus"
+	DropIn      Kind = "drop-in"
 )
 
 // Knob names one kernel setting.
@@ -70,6 +85,8 @@ type Observation struct {
 	Partitions map[string]PartitionState
 	// Threads holds those that no cpuset keeps off the held CPUs, by knob.
 	Threads map[Knob]ThreadState
+	// Values holds what Power is about.
+	Values map[Knob]ValueState
 }
 
 // ThreadState is one thread's affinity.
@@ -84,8 +101,10 @@ type ThreadState struct {
 	Start uint64
 	// Name is its comm, for people.
 	Name string
-	// Fixed says why the kernel, or the administrator, keeps it where it is. Empty for one that can be moved.
+	// Fixed says why the kernel keeps it where it is. Empty for one that can be moved.
 	Fixed string
+	// Exempt: the administrator keeps it where it is.
+	Exempt bool
 }
 
 // PartitionState is one cgroup v2 directory's share of exclusive CPUs.
@@ -94,6 +113,9 @@ type PartitionState struct {
 	// Type is member, root or isolated, followed by the kernel's reason if it is invalid.
 	Type string
 }
+
+// Exempt is why an exempt thread stays.
+const Exempt = "[layout] exempt"
 
 // BudgetState is one directory's real-time budget, in microseconds.
 type BudgetState struct {
@@ -111,12 +133,17 @@ type Setting struct {
 	// Fixed says why the kernel will not take Want, where that is known without trying.
 	Fixed string
 	// Written says that we have written this interrupt before, so that what it reads now cannot be trusted for a moment:
-	// while the kernel moves an interrupt, smp_affinity_list shows its former value (seen on Linux 6.18, below 1 ms).
+	// while the kernel moves an interrupt, smp_affinity_list shows its former value (seen on Linux 6.18, below 1 ms). Nor can
+	// what irqbalance shows, until it has scanned.
 	Written bool
 	// For is the container that claims this interrupt.
 	For Key
 	// Label is a thread's name.
 	Label string
+	// CPUs are those that a setting of Power governs.
+	CPUs cpuset.CPUSet
+	// Follows: writing the governor may change it too, so that its baseline stays noted even if nothing is written here.
+	Follows bool
 }
 
 // Differs says whether the kernel has to be told.
@@ -130,7 +157,7 @@ func Plan(ledger *Ledger, seen Observation) []Setting {
 	bound := *ledger
 	bound.Grants = without(ledger.Grants, func(g Grant) bool { return !g.Bound })
 	ledger = &bound
-	settings := slices.Concat(planMasks(ledger, seen), planBudgets(ledger, seen), planPartitions(ledger, seen), planThreads(ledger, seen))
+	settings := slices.Concat(planMasks(ledger, seen), planBudgets(ledger, seen), planPartitions(ledger, seen), planThreads(ledger, seen), planPower(ledger, seen))
 	sort.SliceStable(settings, func(i, j int) bool { return before(settings[i], settings[j]) })
 	return settings
 }
@@ -154,13 +181,15 @@ func planMasks(ledger *Ledger, seen Observation) []Setting {
 		if known {
 			baseline = recorded
 		}
-		setting := Setting{Knob: knob, Baseline: baseline, Now: now, Written: known && knob.Kind == IRQ}
+		setting := Setting{Knob: knob, Baseline: baseline, Now: now, Written: known && (knob.Kind == IRQ || knob.Kind == Irqbalance)}
 		switch claimant := claimedBy(ledger, seen, knob); {
 		case claimant != nil:
 			setting.Want, setting.For = claimant.CPUs.String(), claimant.Key
 		case knob.Kind == IRQ, knob.Kind == IRQDefault:
 			setting.Want = interrupts.of(baseline)
-		case knob.Kind == Cpuset && baseline == "" && !held.IsEmpty(): // on cgroup v2: all that the parent has
+		case knob.Kind == Irqbalance: // the one that holds what is left out
+			setting.Want = lists.Set(baseline).Union(ledger.Away()).String()
+		case (knob.Kind == Cpuset || knob.Kind == AllowedCPUs) && baseline == "" && !held.IsEmpty(): // on cgroup v2: all that the parent has
 			setting.Want = rest
 		default:
 			setting.Want = others.of(baseline)
@@ -168,7 +197,7 @@ func planMasks(ledger *Ledger, seen Observation) []Setting {
 		if !known && setting.Want == baseline {
 			continue
 		}
-		if setting.Differs() {
+		if setting.Differs() || knob.Kind == Irqbalance {
 			setting.Fixed = seen.Fixed[knob]
 		}
 		settings = append(settings, setting)

@@ -29,6 +29,13 @@ func TestPlanOfMasks(t *testing.T) {
 		{"a mask", "mask", "", "0-3", "", "2", "0-1,3"},
 		{"a cpuset that has all of its parent's", "cpuset", "none", "0", "", "1", "0,2-3"},
 		{"and gets it back", "cpuset", "none", "0,2-3", "", "", ""},
+		{"a unit of systemd", "allowed-cpus", "", "", "", "1", "0,2-3"},
+		{"a unit whose CPUs the administrator set", "allowed-cpus", "0-1", "0-1", "", "1", "0"},
+		{"and back to unset", "allowed-cpus", "none", "0,2-3", "", "", ""},
+		{"irqbalance leaves out what interrupts must leave", "irqbalance", "", "", "2", "2", "2"},
+		{"besides what it left out before", "irqbalance", "0", "0,3", "2", "2", "0,2"},
+		{"and not what keeps its interrupts", "irqbalance", "", "", "", "2", ""},
+		{"irqbalance gets its freedom back", "irqbalance", "0", "0,2", "", "", "0"},
 	} {
 		ledger := &Ledger{Housekeeping: cpus(t, "0-1"), Baselines: map[string]string{}}
 		knob := Knob{Kind(c.kind), "1"}
@@ -53,6 +60,24 @@ func TestPlanOfMasks(t *testing.T) {
 		if len(plan) != 1 || plan[0].Want != c.want {
 			t.Errorf("%s: %+v, want %s", c.name, plan, c.want)
 		}
+	}
+}
+
+func TestIrqbalanceIsToldBeforeInterruptsMove(t *testing.T) {
+	ledger := &Ledger{Housekeeping: cpus(t, "0")}
+	ledger.Add(Grant{Bound: true, Key: Key{"/r", "a"}, CPUs: cpus(t, "3"), IRQ: "away"})
+	told, stuck := Knob{Irqbalance, "17:4"}, Knob{Irqbalance, "18"}
+	seen := Observation{
+		Online: set(t, "0-3"), Masks: map[Knob]string{irqKnob(1): "0-3", told: "", stuck: "", {Mask, "/m"}: "0-3"},
+		Fixed: map[Knob]string{stuck: "no socket"},
+	}
+	plan := Plan(ledger, seen)
+	if len(plan) != 4 || plan[0].Knob != told || plan[1].Knob != stuck || plan[1].Fixed != "no socket" || plan[0].Fixed != "" {
+		t.Errorf("%+v", plan)
+	}
+	ledger.Note(told, "")
+	if plan := Plan(ledger, seen); !plan[0].Written { // what it shows is from its last scan
+		t.Errorf("%+v", plan[0])
 	}
 }
 

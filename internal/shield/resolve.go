@@ -26,6 +26,7 @@ type Terms struct {
 	Partition string
 	// Claim names the interrupts to bring onto its CPUs.
 	Claim []string
+	Power Power
 }
 
 // Resolve holds a request to the classes. Every error names what was asked, the ceiling, and where the value stands.
@@ -36,12 +37,12 @@ func Resolve(classes map[string]Class, request Request) (Terms, error) {
 	}
 	terms := Terms{
 		Class: class, Policy: class.Policy, Nice: class.Nice,
-		Deadline: class.Deadline, SMT: class.SMT, IRQ: class.IRQ, Partition: class.Partition,
+		Deadline: class.Deadline, SMT: class.SMT, IRQ: class.IRQ, Partition: class.Partition, Power: class.Power,
 	}
 	if class.Policy.HasPriority() {
 		terms.Priority = class.Priority
 	}
-	for _, step := range []func(*Terms, Request) error{choosePolicy, choosePriority, checkRTPrio, chooseDeadline, chooseCPUs, chooseWords, chooseClaim} {
+	for _, step := range []func(*Terms, Request) error{choosePolicy, choosePriority, checkRTPrio, chooseDeadline, chooseCPUs, chooseWords, chooseClaim, choosePower} {
 		if err := step(&terms, request); err != nil {
 			return Terms{}, err
 		}

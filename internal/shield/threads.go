@@ -38,7 +38,8 @@ func planThreads(ledger *Ledger, seen Observation) []Setting {
 			}
 		}
 		want := baseline
-		if state.Loose {
+		// An exempt thread is not pushed aside, but gets back what it inherited from one that was.
+		if state.Loose && (!state.Exempt || baseline.Equals(state.CPUs)) {
 			want = lessTaken(baseline, held, refuge, seen.Online)
 		}
 		setting.Baseline, setting.Want = baseline.String(), want.String()
@@ -46,6 +47,8 @@ func planThreads(ledger *Ledger, seen Observation) []Setting {
 		case !setting.Differs():
 		case state.Fixed != "":
 			setting.Fixed = state.Fixed
+		case state.Exempt && baseline.Equals(state.CPUs):
+			setting.Fixed = Exempt
 		case want.Intersection(state.Allowed).IsEmpty(): // EINVAL
 			setting.Fixed = "its cpuset has no other CPU"
 		}

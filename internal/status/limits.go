@@ -6,11 +6,13 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 
 	"k8s.io/utils/cpuset"
 
 	"github.com/rtshield/rtshield/internal/host"
 	"github.com/rtshield/rtshield/internal/host/irq"
+	"github.com/rtshield/rtshield/internal/host/irqbalance"
 	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
 )
@@ -20,6 +22,7 @@ func Limits(root host.Root, ledger *shield.Ledger, plan []shield.Setting, grant 
 	var limits []shield.Limit
 	threads := map[string][]string{} // why → names
 	held := grant.Held().CPUSet
+	var power powerLimits
 	for _, setting := range plan {
 		if setting.Fixed == "" {
 			setting.Fixed = ledger.Unmovable[setting.Knob.String()]
@@ -27,6 +30,8 @@ func Limits(root host.Root, ledger *shield.Ledger, plan []shield.Setting, grant 
 		now, err := cpuset.Parse(setting.Now)
 		reaches := err == nil && !now.Intersection(held).IsEmpty()
 		switch setting.Kind {
+		case shield.WakeLatency, shield.FairServer, shield.Governor, shield.MinFreq, shield.Preference:
+			power.add(grant, setting)
 		case shield.RTBudget, shield.Exclusive, shield.Partition:
 			if setting.Differs() && grant.Needs(setting.Knob) {
 				limits = append(limits, drift(reconcile.KnobPath(setting.Knob), setting))
@@ -50,6 +55,14 @@ func Limits(root host.Root, ledger *shield.Ledger, plan []shield.Setting, grant 
 			} else if limit, late := lateIRQ(root, setting, held); late {
 				limits = append(limits, limit)
 			}
+		case shield.AllowedCPUs: // empty is all
+			if setting.Differs() && grant.Level == shield.LevelCpuset {
+				limits = append(limits, drift(reconcile.KnobPath(setting.Knob), setting))
+			}
+		case shield.Irqbalance:
+			if limit, late := irqbalanceLimit(root, setting, grant); late {
+				limits = append(limits, limit)
+			}
 		default:
 			if setting.Differs() && reaches {
 				limits = append(limits, drift(reconcile.KnobPath(setting.Knob), setting))
@@ -62,14 +75,18 @@ func Limits(root host.Root, ledger *shield.Ledger, plan []shield.Setting, grant 
 			Why:  "level affinity: no cpuset keeps others off", Help: "rtshield reconcile moves them away",
 		})
 	}
-	return append(limits, threadLimits(threads, held)...)
+	return slices.Concat(limits, threadLimits(threads, held), power.list(), sleepLimit(root, grant))
 }
 
 // Foreseen names what will still be able to use a grant's CPUs once the rest of the plan is carried out.
 func Foreseen(root host.Root, plan []shield.Setting, grant shield.Grant) []shield.Limit {
 	var fixed []shield.Setting
 	for _, setting := range plan {
-		if setting.Fixed != "" {
+		switch {
+		case setting.Fixed != "":
+			fixed = append(fixed, setting)
+		case slices.Contains(shield.PowerKinds, setting.Kind): // what others wish may be stronger
+			setting.Now = setting.Want
 			fixed = append(fixed, setting)
 		}
 	}
@@ -120,6 +137,25 @@ func lateIRQ(root host.Root, setting shield.Setting, held cpuset.CPUSet) (shield
 	return shield.Limit{
 		What: irqName(root, setting.Name) + " arrives once more on CPU " + reached.String(), Why: "the kernel moves it with its next interrupt",
 	}, true
+}
+
+// irqbalanceLimit says that irqbalance may bring interrupts back. It shows what it was told only from its next scan on, but
+// moves nothing before, so that a new grant is given the time.
+func irqbalanceLimit(root host.Root, setting shield.Setting, grant shield.Grant) (shield.Limit, bool) {
+	now, _ := cpuset.Parse(setting.Now)
+	missing := grant.Held().Difference(now)
+	if grant.IRQ != "away" || missing.IsEmpty() {
+		return shield.Limit{}, false
+	}
+	limit := shield.Limit{What: "irqbalance may bring interrupts to CPU " + missing.String(), Why: setting.Fixed}
+	if setting.Fixed == "" {
+		state, err := irqbalance.Read(root, setting.Name)
+		if err == nil && time.Since(grant.Created) < state.Interval+time.Second {
+			return shield.Limit{}, false
+		}
+		limit.Why, limit.Help = "it was restarted or told something else", "rtshield reconcile"
+	}
+	return limit, true
 }
 
 // IRQLimit says that an interrupt may still arrive where it should not, and why.

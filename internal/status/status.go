@@ -34,6 +34,7 @@ type Grant struct {
 	Mems    shield.CPUs    `json:"mems"`
 	Policy  string         `json:"policy"`
 	Level   string         `json:"level"`
+	Power   shield.Power   `json:"power,omitzero"`
 	PID     int            `json:"pid"`
 	State   string         `json:"state"`
 	Budget  shield.Budget  `json:"budget,omitzero"`
@@ -93,7 +94,7 @@ func view(root host.Root, ledger *shield.Ledger, plan []shield.Setting, grant sh
 	limits = append(limits, Limits(root, ledger, plan, grant)...)
 	shown := Grant{
 		ID: grant.ID, Root: grant.Root, Name: grant.Name, Class: grant.Class, CPUs: grant.CPUs, Idle: grant.Idle, Mems: grant.Mems,
-		Policy: grant.PolicyText(), Level: grant.Level, PID: grant.Owner.PID, State: state, Budget: grant.Budget,
+		Policy: grant.PolicyText(), Level: grant.Level, Power: grant.Power, PID: grant.Owner.PID, State: state, Budget: grant.Budget,
 		Created: grant.Created.Format("2006-01-02T15:04:05Z"), Limits: limits,
 	}
 	if delta, err := reconcile.Interference(root, grant); err == nil && state == "bound" {
