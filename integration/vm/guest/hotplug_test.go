@@ -53,6 +53,7 @@ func control(r *rig, cpus ...int) *hotplugged {
 		r.Logf("$ without a shield: %s", line)
 	}
 	h.heal()
+	r.Cleanup(h.heal)
 	r.before = snapshot.TakeHost()
 	return h
 }
@@ -199,6 +200,7 @@ func TestHotplugBetweenTwoContainersIsNoTraceOfOurs(t *testing.T) {
 		r.holds("the first", "a", pid)
 		r.end("a")
 		plug(r, house, pool)
+		h.heal() // no container could have what is not above it
 		pid = r.begin("run", "b", class("fifo"))
 		r.holds("the second", "b", pid)
 		r.end("b")
