@@ -111,6 +111,9 @@ func boot(t *testing.T, kernel Kernel, variant Variant, payload Payload) Column 
 		return column
 	}
 	initramfs := filepath.Join(dir, "initramfs")
+	if payload.Run == "" {
+		payload.Run = variant.Run
+	}
 	if column.Err = WriteInitramfs(initramfs, payload, kernel); column.Err != nil {
 		return column
 	}
