@@ -67,7 +67,11 @@ func set(root host.Root, setting shield.Setting, deadline time.Time) error {
 		return patiently(deadline, func() error { return rt.SetRuntime(root, setting.Name, runtime) })
 	case shield.Partition:
 		return hostcpuset.SetPartitionType(root, setting.Name, setting.Want)
-	case shield.FairServer: // bandwidth that a task of class deadline has just left is free only a period later (EBUSY)
+	case shield.FairServer:
+		if setting.Want != setting.Baseline {
+			return power.Write(root, powerFile(setting.Knob), setting.Want)
+		}
+		// Bandwidth that a task of class deadline has just left is free only a period later (EBUSY).
 		return patiently(deadline, func() error { return power.Write(root, powerFile(setting.Knob), setting.Want) })
 	case shield.WakeLatency, shield.Governor, shield.MinFreq, shield.Preference:
 		return power.Write(root, powerFile(setting.Knob), setting.Want)
