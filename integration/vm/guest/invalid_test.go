@@ -58,3 +58,30 @@ func equal(now, want string) error {
 	}
 	return nil
 }
+
+// Linux 6.12 would lose the CPUs with the cgroup, until the next boot.
+func TestASpoiledPartitionIsRepairedBeforeItsDelete(t *testing.T) {
+	onRuncAndCrun(t, func(r *rig) {
+		if why := noPartition(r); why != "" {
+			r.Skip("elsewhere: " + why)
+		}
+		r.begin("run", "a", class("fifo"))
+		beside := mount + parent + "/beside"
+		if err := os.Mkdir(beside, 0o755); err != nil {
+			r.Fatal(err)
+		}
+		defer os.Remove(beside)
+		if err := os.WriteFile(beside+"/cpuset.cpus", []byte("0-7"), 0); err != nil {
+			r.Fatal(err)
+		}
+		r.end("a")
+		if err := os.Remove(beside); err != nil {
+			r.Fatal(err)
+		}
+		r.must(r.oci("reconcile"))
+		if now := text(r, mount+"/cpuset.cpus.effective"); now != "0-7" {
+			r.Errorf("after the end the host has CPU %s", now)
+		}
+		r.asBefore("after the end")
+	})
+}

@@ -211,9 +211,6 @@ func TestTheFairServerOfAGrantedCPUCanBeTurnedOff(t *testing.T) {
 func TestAnOfflineCPUGetsItsPowerBackOnceItIsOnline(t *testing.T) {
 	loadFrequency(t)
 	once(t, func(r *rig) {
-		if why := noPartition(r); why != "" { // the power comes back there too, but the test's last question finds the threads
-			r.Skip("at level cpuset, threads that are put back while a CPU is offline lose it: " + why)
-		}
 		governor, online := policyFile("policy7", "scaling_governor"), system+"/cpu7/online"
 		before := text(r, governor)
 		r.begin("run", "a", class("fifo"), annotate("cpuset", "7"))
