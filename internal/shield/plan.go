@@ -142,8 +142,8 @@ type Setting struct {
 	Label string
 	// CPUs are those that a setting of Power governs.
 	CPUs cpuset.CPUSet
-	// Follows: its baseline stays noted even if nothing is written here: writing the governor may change it too, or a
-	// thread waits for a CPU that is offline.
+	// Follows: its baseline stays noted even if nothing is written here: writing the governor may change it too, a thread
+	// waits for a CPU that is offline, a cpuset would look like a copy of one above it.
 	Follows bool
 }
 
@@ -195,7 +195,8 @@ func planMasks(ledger *Ledger, seen Observation) []Setting {
 		default:
 			setting.Want = others.of(baseline)
 		}
-		if !known && setting.Want == baseline {
+		setting.Follows = knob.Kind == Cpuset && keepsOwn(ledger, seen, others, setting, known)
+		if !known && setting.Want == baseline && !setting.Follows {
 			continue
 		}
 		if setting.Differs() || knob.Kind == Irqbalance {
@@ -219,6 +220,29 @@ func inheritedCpuset(ledger *Ledger, seen Observation, knob Knob, now string) (s
 		}
 	}
 	return "", false
+}
+
+// keepsOwn: a cpuset that was there before one above it was shrunk, and says the same by chance, is noted with what it says:
+// it could be taken for a copy later, and widened with the other.
+func keepsOwn(ledger *Ledger, seen Observation, others lesser, setting Setting, known bool) bool {
+	if setting.Want != setting.Baseline || setting.Baseline == "" {
+		return false
+	}
+	for dir := path.Dir(setting.Name); dir != "/" && dir != "."; dir = path.Dir(dir) {
+		above := Knob{Cpuset, dir}
+		now, there := seen.Masks[above]
+		if !there {
+			continue
+		}
+		recorded, before := ledger.Baselines[above.String()]
+		if !before {
+			recorded = now
+		}
+		if shrunk := others.of(recorded); shrunk != recorded && shrunk == setting.Baseline {
+			return known || !before
+		}
+	}
+	return false
 }
 
 // inheritedAffinity: an interrupt that appeared since default_smp_affinity was changed got that, of it the CPUs next to the

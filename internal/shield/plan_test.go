@@ -81,6 +81,42 @@ func TestIrqbalanceIsToldBeforeInterruptsMove(t *testing.T) {
 	}
 }
 
+func TestACpusetThatSaysTheSameAsAShrunkOneIsNotTakenForItsCopy(t *testing.T) {
+	ledger := &Ledger{Housekeeping: cpus(t, "0")}
+	grant := Grant{Bound: true, Key: Key{"/r", "a"}, CPUs: cpus(t, "1")}
+	kernel := map[Knob]string{{Cpuset, "/c/b"}: "0-1", {Cpuset, "/c/b/own"}: "0"}
+	reconcile := func() {
+		settings := Plan(ledger, Observation{Online: set(t, "0-1"), Masks: kernel})
+		for _, s := range settings {
+			if _, known := ledger.Baselines[s.Knob.String()]; !known {
+				ledger.Note(s.Knob, s.Baseline)
+			}
+		}
+		for _, s := range settings {
+			if kernel[s.Knob] = s.Want; s.Want == s.Baseline && !s.Follows {
+				delete(ledger.Baselines, s.Knob.String())
+			}
+		}
+	}
+	ledger.Add(grant)
+	reconcile()
+	kernel[Knob{Cpuset, "/c/b/copy"}] = kernel[Knob{Cpuset, "/c/b"}] // the kernel makes one, or runc
+	reconcile()
+	if shrunk := kernel[Knob{Cpuset, "/c/b"}]; shrunk != "0" || kernel[Knob{Cpuset, "/c/b/own"}] != "0" {
+		t.Errorf("while CPU 1 is held: %v", kernel)
+	}
+	ledger.Release(grant.Key)
+	reconcile()
+	for dir, want := range map[string]string{"/c/b": "0-1", "/c/b/own": "0", "/c/b/copy": "0-1"} {
+		if now := kernel[Knob{Cpuset, dir}]; now != want {
+			t.Errorf("afterwards %s has CPU %s, want %s", dir, now, want)
+		}
+	}
+	if len(ledger.Baselines) > 0 {
+		t.Errorf("still remembered: %v", ledger.Baselines)
+	}
+}
+
 func TestPlanLeavesAloneWhatNobodyTouches(t *testing.T) {
 	ledger := &Ledger{Housekeeping: cpus(t, "0")}
 	ledger.Add(Grant{Bound: true, Key: Key{"/r", "a"}, CPUs: cpus(t, "3"), IRQ: "away"})
