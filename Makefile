@@ -61,9 +61,9 @@ vmtest: setup build runc ## boot real-time kernels in VMs, and write what holds 
 	RTSHIELD_VM=1 RTSHIELD_TEST_RUNC=$(BIN)/runc RTSHIELD_BIN=$(BIN)/rtshield \
 		RTSHIELD_VM_TABLE=$(CURDIR)/docs/kernels.md $(GO) test -count=1 -timeout 60m -v ./integration/vm
 
-vmtest-systemd: setup build runc ## the same with systemd, Docker and irqbalance in the VMs (a quarter of an hour)
+vmtest-systemd: setup build runc ## the same with systemd, Docker and irqbalance in the VMs (minutes)
 	RTSHIELD_VM_SYSTEMD=1 RTSHIELD_TEST_RUNC=$(BIN)/runc RTSHIELD_BIN=$(BIN)/rtshield \
-		RTSHIELD_VM_TABLE=$(BIN)/systemd.md $(GO) test -count=1 -timeout 45m -v ./integration/vm -args -vm.limit 20m
+		RTSHIELD_VM_TABLE=$(CURDIR)/docs/kernels-systemd.md $(GO) test -count=1 -timeout 45m -v ./integration/vm -args -vm.limit 20m
 
 bench: setup build runc ## time rtshield against plain runc, in pairs (as root)
 	@$(STATIC) -o $(BIN)/bench ./integration/bench

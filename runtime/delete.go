@@ -34,6 +34,9 @@ func remove(inv argv.Invocation) (int, error) {
 	// A ledger that cannot be read stops no delete.
 	if ledger, err := store.Peek(); err == nil {
 		if grant := ledger.Grant(key); grant != nil {
+			if err := reconcile.Heal(system, store, *grant); err != nil {
+				fmt.Fprintln(os.Stderr, message(err))
+			}
 			reconcile.Drain(system, *grant)
 		}
 	}

@@ -8,18 +8,32 @@ import (
 	"strings"
 )
 
-// Page is docs/kernels.md: all that it says of a kernel is what the run gave.
-func Page(columns []Column, kernels map[string]Kernel) string {
+// Matter is what a page is about.
+type Matter struct{ Title, Target, Intro, Tests string }
+
+// The pages: docs/kernels.md and docs/kernels-systemd.md.
+var (
+	KernelsPage = Matter{
+		"What holds on which kernel", "vmtest",
+		"Debian's real-time kernels in VMs with 8 emulated CPUs on two NUMA nodes, SMT, NVMe and multi-queue virtio.", "guest",
+	}
+	SystemdPage = Matter{
+		"What holds with systemd, Docker and irqbalance", "vmtest-systemd",
+		"Debian trixie (systemd 257, Docker 26.1 with the systemd cgroup driver and live-restore, irqbalance 1.9) in the same VMs.", "systemd",
+	}
+)
+
+// Page is all that is known of the kernels, and only what the run gave.
+func Page(matter Matter, columns []Column, kernels map[string]Kernel) string {
 	var text strings.Builder
-	fmt.Fprintf(&text, `# What holds on which kernel
+	fmt.Fprintf(&text, `# %s
 
-<!-- Written by `+"`make vmtest`"+`: change integration/vm/page.go, not this page. -->
+<!-- Written by `+"`make %s`"+`: change integration/vm/page.go, not this page. -->
 
-Debian's real-time kernels in VMs with 8 emulated CPUs on two NUMA nodes, SMT, NVMe and multi-queue virtio. Each line is a
-test of `+"`integration/vm/guest`"+`, whose name it is; all columns are of one run. The delegates: %s.
+%s Each line is a test of `+"`integration/vm/%s`"+`, whose name it is; all columns are of one run. The delegates: %s.
 
 %s
-`, strings.Join(delegatesOf(columns), ", "), kernelList(columns, kernels))
+`, matter.Title, matter.Target, matter.Intro, matter.Tests, strings.Join(delegatesOf(columns), ", "), kernelList(columns, kernels))
 	text.WriteString(Markdown(columns))
 	text.WriteString(`
 - *held*: it works, and was read back from the kernel.
@@ -40,6 +54,9 @@ func delegatesOf(columns []Column) []string {
 				names = append(names, name)
 			}
 		}
+	}
+	if len(names) == 0 {
+		names = []string{"the module's runc"}
 	}
 	slices.Sort(names)
 	return names

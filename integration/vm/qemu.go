@@ -17,22 +17,25 @@ type Variant struct {
 	Series, Name string
 	// Boot are words for the kernel's command line.
 	Boot string
+	// Run names the only tests that mean something there, as `go test -run` does. Empty: all.
+	Run string
 }
 
 // Matrix is what `make vmtest` boots. cgroup v1 is tried on 6.1: Debian's 6.12 is built without CONFIG_CPUSETS_V1, so
 // that there cpuset exists on v2 only, whatever is mounted.
 var Matrix = []Variant{
-	{"6.1", "6.1", ""},
-	{"6.12", "6.12", ""},
-	{"7.2", "7.2", ""},
-	{"6.1", "6.1 cgroup v1", "vm.cgroup=v1"},
-	{"6.12", "6.12 isolcpus", "isolcpus=managed_irq,domain,4-7 nohz_full=4-7 rcu_nocbs=4-7"},
+	{Series: "6.1", Name: "6.1"},
+	{Series: "6.12", Name: "6.12"},
+	{Series: "7.2", Name: "7.2"},
+	{Series: "6.1", Name: "6.1 cgroup v1", Boot: "vm.cgroup=v1"},
+	{Series: "6.12", Name: "6.12 isolcpus", Boot: "isolcpus=managed_irq,domain,4-7 nohz_full=4-7 rcu_nocbs=4-7"},
+	{Series: "6.12", Name: "6.12 no cpusets", Boot: "cgroup_disable=cpuset", Run: "WithoutCpusets"},
 }
 
 // SystemdMatrix is what `make vmtest-systemd` boots: a level partition and a level cpuset.
 var SystemdMatrix = []Variant{
-	{"6.12", "6.12 systemd", ""},
-	{"6.1", "6.1 systemd", ""},
+	{Series: "6.12", Name: "6.12 systemd"},
+	{Series: "6.1", Name: "6.1 systemd"},
 }
 
 // BootLimit bounds one VM, from qemu's start to its end. The tests in it have what is left after the kernel's start. Most

@@ -63,7 +63,7 @@ func TestThePageIsOfOneRunAlone(t *testing.T) {
 		Variant: Variant{Series: "6.12", Name: "6.12 isolcpus", Boot: "isolcpus=4-7"},
 		Results: []Result{{Test: "ItHolds", Sub: "crun-1.8.1", Verdict: Limit, Reasons: []string{"but for this"}}},
 	}}
-	page := Page(columns, map[string]Kernel{"6.12": {"6.12", dir}})
+	page := Page(KernelsPage, columns, map[string]Kernel{"6.12": {"6.12", dir}})
 	for _, part := range []string{
 		"# What holds", "crun 1.8.1", "- *6.12 isolcpus* is linux-image-6.12.1-rt-amd64, booted with `isolcpus=4-7`", "| It holds | limit", "- limit: It holds: but for this [6.12 isolcpus]",
 	} {
@@ -71,7 +71,7 @@ func TestThePageIsOfOneRunAlone(t *testing.T) {
 			t.Errorf("no %q in\n%s", part, page)
 		}
 	}
-	if page != Page(columns, map[string]Kernel{"6.12": {"6.12", dir}}) {
+	if page != Page(KernelsPage, columns, map[string]Kernel{"6.12": {"6.12", dir}}) {
 		t.Error("two pages of one run differ")
 	}
 }

@@ -35,7 +35,7 @@ func TestEveryKernelHoldsTheShield(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	drive(t, Matrix, Payload{
+	drive(t, Matrix, KernelsPage, Payload{
 		Rtshield: testhost.Rtshield(t), Guest: buildGuest(t, "./guest"), Loop: testhost.Loop(t), Run: *run, Seed: *seed, Irqbalance: irqbalance,
 		Delegates: map[string]string{
 			"/usr/local/bin/runc": testhost.Runc(t), "/usr/sbin/runc": "/usr/sbin/runc", "/usr/bin/crun": "/usr/bin/crun",
@@ -51,14 +51,14 @@ func TestSystemdHostHoldsTheShield(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	drive(t, SystemdMatrix, Payload{
+	drive(t, SystemdMatrix, SystemdPage, Payload{
 		Rtshield: testhost.Rtshield(t), Guest: buildGuest(t, "./systemd"), Loop: testhost.Loop(t), Run: *run, Image: image,
 		Delegates: map[string]string{"/usr/local/bin/runc": testhost.Runc(t)},
 	})
 }
 
 // drive boots the variants and prints their table.
-func drive(t *testing.T, matrix []Variant, payload Payload) {
+func drive(t *testing.T, matrix []Variant, matter Matter, payload Payload) {
 	t.Helper()
 	var err error
 	if payload.Processors, err = Processors(t.TempDir()); err != nil {
@@ -96,7 +96,7 @@ func drive(t *testing.T, matrix []Variant, payload Payload) {
 	fmt.Printf("\n%s\n%d VMs in %v\n", text, len(columns), time.Since(begun).Round(time.Second))
 	// Columns of different runs would say nothing of any one state of the program.
 	if *output != "" && *only == "" && *run == "" && !t.Failed() {
-		if err := os.WriteFile(*output, []byte(Page(columns, kernels)), 0o644); err != nil {
+		if err := os.WriteFile(*output, []byte(Page(matter, columns, kernels)), 0o644); err != nil {
 			t.Error(err)
 		}
 	}
@@ -111,6 +111,9 @@ func boot(t *testing.T, kernel Kernel, variant Variant, payload Payload) Column 
 		return column
 	}
 	initramfs := filepath.Join(dir, "initramfs")
+	if payload.Run == "" {
+		payload.Run = variant.Run
+	}
 	if column.Err = WriteInitramfs(initramfs, payload, kernel); column.Err != nil {
 		return column
 	}

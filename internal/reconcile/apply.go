@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -290,6 +291,29 @@ func patiently(deadline time.Time, write func() error) error {
 		}
 		time.Sleep(pause)
 	}
+}
+
+// invalid says whether the kernel calls a partition so: somebody has named its CPUs in a cgroup beside it.
+func invalid(partition string) bool { return strings.Contains(partition, " invalid") }
+
+// Heal repairs a container's partition that has become invalid, before the delegate removes its cgroup: Linux 6.12 would
+// lose the CPUs with it.
+func Heal(root host.Root, store shield.Store, grant shield.Grant) error {
+	chain := grant.Cgroups.Partition
+	if len(chain) == 0 {
+		return nil
+	}
+	now, err := hostcpuset.PartitionType(root, chain[len(chain)-1])
+	if err != nil || !invalid(now) {
+		return nil //nolint:nilerr // without its cgroup there is nothing to repair
+	}
+	session, err := store.Open("repair of " + grant.ID)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	_, err = Run(root, session)
+	return err
 }
 
 // Drain takes the real-time budget from a container whose processes have ended, before the delegate removes its

@@ -66,8 +66,19 @@ func set(root host.Root, setting shield.Setting, deadline time.Time) error {
 		}
 		return patiently(deadline, func() error { return rt.SetRuntime(root, setting.Name, runtime) })
 	case shield.Partition:
+		// On Linux 6.12, the type written once more to a partition that has become invalid takes it its CPUs, which then are
+		// lost to the whole host until the next boot (seen in VMs, not on 7.2). A member gives everything back.
+		if invalid(setting.Now) {
+			if err := hostcpuset.SetPartitionType(root, setting.Name, shield.Member); err != nil {
+				return err
+			}
+		}
 		return hostcpuset.SetPartitionType(root, setting.Name, setting.Want)
-	case shield.FairServer: // bandwidth that a task of class deadline has just left is free only a period later (EBUSY)
+	case shield.FairServer:
+		if setting.Want != setting.Baseline {
+			return power.Write(root, powerFile(setting.Knob), setting.Want)
+		}
+		// Bandwidth that a task of class deadline has just left is free only a period later (EBUSY).
 		return patiently(deadline, func() error { return power.Write(root, powerFile(setting.Knob), setting.Want) })
 	case shield.WakeLatency, shield.Governor, shield.MinFreq, shield.Preference:
 		return power.Write(root, powerFile(setting.Knob), setting.Want)

@@ -142,7 +142,8 @@ type Setting struct {
 	Label string
 	// CPUs are those that a setting of Power governs.
 	CPUs cpuset.CPUSet
-	// Follows: writing the governor may change it too, so that its baseline stays noted even if nothing is written here.
+	// Follows: its baseline stays noted even if nothing is written here: writing the governor may change it too, or a
+	// thread waits for a CPU that is offline.
 	Follows bool
 }
 

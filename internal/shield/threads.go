@@ -33,6 +33,8 @@ func planThreads(ledger *Ledger, seen Observation) []Setting {
 		}
 		if known {
 			baseline, _ = cpuset.Parse(recorded)
+			// What it had of an offline CPU it can only be given once that is back.
+			setting.Follows = !baseline.IsSubsetOf(seen.Online)
 			if within := baseline.Intersection(state.Allowed); !within.IsEmpty() {
 				baseline = within
 			}

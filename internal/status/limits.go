@@ -69,6 +69,12 @@ func Limits(root host.Root, ledger *shield.Ledger, plan []shield.Setting, grant 
 			}
 		}
 	}
+	if told := slices.ContainsFunc(plan, func(s shield.Setting) bool { return s.Kind == shield.Irqbalance }); told && len(grant.Claim) > 0 {
+		limits = append(limits, shield.Limit{
+			What: "irqbalance may take claimed interrupts away again", Why: "it is told of CPUs to leave, not of interrupts",
+			Help: "rtshield reconcile brings them back; IRQBALANCE_ARGS=--banirq=<n> keeps them",
+		})
+	}
 	if grant.Level == shield.LevelAffinity {
 		limits = append(limits, shield.Limit{
 			What: fmt.Sprintf("tasks that start from now on may run on CPU %s", held),

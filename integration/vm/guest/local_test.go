@@ -25,7 +25,7 @@ func atTheTop(id string) edit {
 func TestRightBelowTheRootAPartitionNeedsNoNewKernel(t *testing.T) {
 	onRuncAndCrun(t, func(r *rig) {
 		if !localPartitions() {
-			r.Skip("for kernels before 6.7 with cgroup v2")
+			r.Skip("elsewhere: for kernels before 6.7 with cgroup v2")
 		}
 		// One that names the CPU must leave it, or the kernel would not make the partition.
 		r.begin("run", "named", atTheTop("named"), cpus("0-7"))

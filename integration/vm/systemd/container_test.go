@@ -6,7 +6,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -153,6 +156,9 @@ func (c container) holes(t testing.TB) []string {
 	return append(found, c.strays(t, heldBy(grant))...)
 }
 
+// longID is a container's, another one in each run.
+var longID = regexp.MustCompile(`[0-9a-f]{64}`)
+
 // strays lists the threads outside of the container that may run on held, but for those of the kernel.
 func (c container) strays(t testing.TB, held cpuset.CPUSet) []string {
 	t.Helper()
@@ -169,10 +175,11 @@ func (c container) strays(t testing.TB, held cpuset.CPUSet) []string {
 			continue
 		}
 		comm, _ := os.ReadFile(dir + "/comm")
-		found = append(found, fmt.Sprintf("%s may run on CPU %s, held is %s (%s)",
-			strings.TrimSpace(string(comm)), now, held, strings.TrimPrefix(strings.TrimSpace(string(cgroup)), "0::")))
+		unit := longID.ReplaceAllString(path.Base(strings.TrimSpace(string(cgroup))), "ID")
+		found = append(found, fmt.Sprintf("%s of %s may run on CPU %s, held is %s", strings.TrimSpace(string(comm)), unit, now, held))
 	}
-	return found
+	slices.Sort(found)
+	return slices.Compact(found)
 }
 
 // holds fails the test unless the container has what it was granted.

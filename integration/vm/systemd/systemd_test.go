@@ -4,15 +4,25 @@ package systemd_test
 
 import (
 	"strconv"
+	"strings"
 	"testing"
+
+	"github.com/rtshield/rtshield/integration/snapshot"
 )
 
 func TestADaemonReloadLeavesTheShield(t *testing.T) {
 	unchanged(t)
 	c := shielded(t)
 	c.holds(t, "running")
+	before := snapshot.Take()
 	run(t, "systemctl", "daemon-reload")
+	for _, line := range snapshot.Diff(before, snapshot.Take()) {
+		t.Log("daemon-reload: " + line)
+	}
 	c.holdsOrIsRestored(t, "after daemon-reload")
+	// One with CPUs of its own makes systemd look at the controllers of all units beside it.
+	start(t, "--runtime=rtshield", "--cpuset-cpus=0-1")
+	c.holdsOrIsRestored(t, "after daemon-reload, and the start of a container with a cpuset")
 	run(t, "docker", "stop", c.id)
 	ended(t)
 }
@@ -26,11 +36,26 @@ func TestADaemonReexecLeavesTheShield(t *testing.T) {
 	ended(t)
 }
 
-// service starts one that sleeps, in a slice, and gives its first process.
-func service(t *testing.T, slice, unit string) int {
+// Linux 6.12 makes no partition beside a unit that names the container's CPUs, and invalidates one when systemd writes
+// that unit's AllowedCPUs again.
+func TestAUnitWithCPUsOfItsOwnGivesWay(t *testing.T) {
+	unchanged(t)
+	service(t, "system.slice", "named", "--property=AllowedCPUs=0-7")
+	c := shielded(t)
+	c.holds(t, "running")
+	run(t, "systemctl", "daemon-reload")
+	start(t, "--runtime=rtshield", "--cpuset-cpus=0-1") // and now systemd writes it
+	c.holdsOrIsRestored(t, "after daemon-reload, and the start of a container with a cpuset")
+	run(t, "docker", "stop", c.id)
+	ended(t)
+}
+
+// service starts one that sleeps, in a slice.
+func service(t *testing.T, slice, unit string, options ...string) int {
 	t.Helper()
-	run(t, "systemd-run", "--unit="+unit, "--slice="+slice, "--property=KillSignal=SIGKILL", "sleep", "100000")
-	t.Cleanup(func() { _, _ = command(nil, "systemctl", "stop", unit) })
+	words := append([]string{"systemd-run", "--unit=" + unit, "--slice=" + slice}, options...)
+	run(t, append(words, "sleep", "100000")...)
+	t.Cleanup(func() { _, _ = command(nil, "systemctl", "stop", unit) }) // the test may have stopped it
 	return mainPID(t, unit)
 }
 
@@ -44,19 +69,22 @@ func mainPID(t *testing.T, unit string) int {
 }
 
 func TestServicesThatStartLaterStayOff(t *testing.T) {
-	for _, slice := range []string{"system.slice", "later.slice"} {
+	// Beside the container, in a slice that is there before, and in one that comes with its service.
+	for slice, before := range map[string]bool{"system.slice": true, "known.slice": true, "fresh.slice": false} {
 		t.Run(slice, func(t *testing.T) {
 			unchanged(t)
-			old := "old-" + slice[:5]
-			service(t, slice, old)
+			name, _, _ := strings.Cut(slice, ".")
+			if slice != "system.slice" { // systemd keeps one that is empty
+				t.Cleanup(func() { run(t, "systemctl", "stop", slice) })
+			}
+			if before {
+				service(t, slice, "old-"+name)
+			}
 			c := shielded(t)
 			c.holds(t, "running")
-			fresh := service(t, slice, "new-"+slice[:5])
-			run(t, "systemctl", "restart", old)
-			held := heldBy(c.grant(t))
-			t.Logf("the new one runs on CPU %s, the restarted one on %s", allowed(t, fresh), allowed(t, mainPID(t, old)))
-			if allowed(t, fresh).Intersection(held).IsEmpty() && allowed(t, mainPID(t, old)).Intersection(held).IsEmpty() {
-				t.Log("both stay off")
+			service(t, slice, "new-"+name)
+			if before {
+				run(t, "systemctl", "restart", "old-"+name)
 			}
 			c.holdsOrIsRestored(t, "after the start of services in "+slice)
 			run(t, "docker", "stop", c.id)

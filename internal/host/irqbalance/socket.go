@@ -121,7 +121,7 @@ func peer(fd int) int {
 	return 0
 }
 
-// hangUp says something first: irqbalance before 1.9.4 dies of a connection that ends without a word.
+// hangUp says something first: irqbalance 1.9.2 died of a connection that ended without a word (seen in a VM).
 func hangUp(fd int) {
 	_ = send(fd, "-")
 	unix.Close(fd)
