@@ -111,7 +111,7 @@ func Play(h Host, seed uint64, steps int) {
 		}
 	}
 	for len(g.containers) > 0 {
-		g.remove(g.containers[0], g.random.IntN(2) == 0)
+		g.remove(g.containers[0], g.containers[0].state != ended || g.random.IntN(2) == 0)
 		g.check()
 	}
 	h.Do("reconcile")
