@@ -3,9 +3,7 @@
 package hog
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +13,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	"k8s.io/utils/cpuset"
+
+	"github.com/rtshield/rtshield/integration/demo/bundle"
 )
 
 // Program is the loops' name in a pack's directory, and as processes: no task of a machine is called so.
@@ -38,7 +38,7 @@ func New(dir, program string) (*Pack, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	if err := install(filepath.Join(dir, Program), program); err != nil {
+	if err := bundle.CopyProgram(filepath.Join(dir, Program), program); err != nil {
 		return nil, err
 	}
 	file, err := os.Create(filepath.Join(dir, "shared"))
@@ -54,20 +54,6 @@ func New(dir, program string) (*Pack, error) {
 		return nil, err
 	}
 	return &Pack{Dir: dir, words: unsafe.Slice((*uint64)(unsafe.Pointer(&data[0])), len(data)/8)}, nil
-}
-
-func install(to, from string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o755)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
 }
 
 // The ways of a loop: see the command.

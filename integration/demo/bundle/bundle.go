@@ -42,7 +42,7 @@ func RootFS(dir, file string, names ...string) error {
 			return err
 		}
 		if i == 0 {
-			if err := copyProgram(path, file); err != nil {
+			if err := CopyProgram(path, file); err != nil {
 				return err
 			}
 		} else if err := os.Symlink("/"+names[0], path); err != nil {
@@ -52,7 +52,8 @@ func RootFS(dir, file string, names ...string) error {
 	return nil
 }
 
-func copyProgram(to, from string) error {
+// CopyProgram copies a program to where nothing is yet.
+func CopyProgram(to, from string) error {
 	in, err := os.Open(from)
 	if err != nil {
 		return err
