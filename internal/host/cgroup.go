@@ -73,39 +73,36 @@ func controllerPath(text, name string) (path string, v1, found bool) {
 	return path, false, found
 }
 
-// mounts remembers what was found: a process of ours is over before mounts change.
+// mounts remembers the cgroup mounts of a root: a process of ours is over before they change.
 var mounts sync.Map
 
 func (r Root) cgroupMount(controller string, v1 bool) (*mountinfo.Info, error) {
-	key := fmt.Sprint(r, controller, v1)
-	if known, ok := mounts.Load(key); ok {
-		return known.(*mountinfo.Info), nil
+	all, err := r.cgroupMounts()
+	if err != nil {
+		return nil, err
 	}
-	found, err := r.findCgroupMount(controller, v1)
-	if err == nil && found != nil {
-		mounts.Store(key, found)
+	for _, info := range all {
+		if v1 && info.FSType == "cgroup" && hasOption(info.VFSOptions, controller) || !v1 && info.FSType == "cgroup2" {
+			return info, nil
+		}
 	}
-	return found, err
+	return nil, nil
 }
 
-func (r Root) findCgroupMount(controller string, v1 bool) (*mountinfo.Info, error) {
+func (r Root) cgroupMounts() ([]*mountinfo.Info, error) {
+	if known, ok := mounts.Load(r); ok {
+		return known.([]*mountinfo.Info), nil
+	}
 	file, err := os.Open(r.Path("proc/self/mountinfo"))
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	all, err := mountinfo.GetMountsFromReader(file, func(info *mountinfo.Info) (skip, stop bool) {
-		if v1 {
-			wanted := info.FSType == "cgroup" && hasOption(info.VFSOptions, controller)
-			return !wanted, wanted
-		}
-		wanted := info.FSType == "cgroup2"
-		return !wanted, wanted
-	})
-	if err != nil || len(all) == 0 {
-		return nil, err
+	all, err := mountinfo.GetMountsFromReader(file, mountinfo.FSTypeFilter("cgroup", "cgroup2"))
+	if err == nil {
+		mounts.Store(r, all)
 	}
-	return all[0], nil
+	return all, err
 }
 
 func hasOption(options, wanted string) bool {
