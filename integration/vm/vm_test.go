@@ -20,7 +20,7 @@ import (
 var (
 	only     = flag.String("vm.only", os.Getenv("RTSHIELD_VM_ONLY"), "boot only the columns with these names, separated by commas")
 	run      = flag.String("vm.run", os.Getenv("RTSHIELD_VM_RUN"), "run only these tests in each VM, as go test -run")
-	seed     = flag.Uint64("vm.seed", 0, "replay the random test with this seed, which it has printed")
+	seed     = flag.Uint64("vm.seed", 1, "play the random test with this seed; 0 for a fresh one, which it prints")
 	parallel = flag.Int("vm.parallel", runtime.NumCPU(), "boot so many VMs at once")
 	limit    = flag.Duration("vm.limit", BootLimit, "the time for each VM, on a machine that has better things to do")
 	keep     = flag.Bool("vm.keep", false, "keep the logs of every VM, not only of those that failed")

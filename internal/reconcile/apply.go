@@ -202,11 +202,12 @@ func record(root host.Root, ledger *shield.Ledger, settings []shield.Setting) (a
 	for _, setting := range settings {
 		// A baseline that differs from now is one that the thread or cpuset got from its parent.
 		ours := setting.Differs() || setting.Baseline != setting.Now || setting.Follows
+		// Also of one that is noted: with each grant that comes or goes threads are given others.
+		if setting.Kind == shield.Thread && ours && setting.Fixed == "" && remember(ledger, setting) {
+			any = true
+		}
 		if _, known := ledger.Baselines[setting.Knob.String()]; known || !ours || setting.Fixed != "" {
 			continue
-		}
-		if setting.Kind == shield.Thread {
-			remember(ledger, setting)
 		}
 		ledger.Note(setting.Knob, setting.Baseline)
 		if setting.Kind == shield.AllowedCPUs {

@@ -56,17 +56,19 @@ func forgetThreads(ledger *shield.Ledger, seen shield.Observation) {
 	}
 }
 
-// remember keeps what threads were given, for those that they will have started meanwhile.
-func remember(ledger *shield.Ledger, setting shield.Setting) {
+// remember keeps what threads were given, for those that they will have started meanwhile. It says whether that is new.
+func remember(ledger *shield.Ledger, setting shield.Setting) (news bool) {
 	if ledger.Since == 0 {
 		ledger.Since = firstStart(ledger)
 	}
 	if ledger.Given == nil {
 		ledger.Given = map[string]string{}
 	}
-	if setting.Want != setting.Baseline {
-		ledger.Given[setting.Want] = setting.Baseline
+	if setting.Want == setting.Baseline || ledger.Given[setting.Want] == setting.Baseline {
+		return false
 	}
+	ledger.Given[setting.Want] = setting.Baseline
+	return true
 }
 
 // firstStart is when the oldest grant's owner started: threads that were moved were there before, or are its children.
