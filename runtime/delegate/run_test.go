@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strconv"
 	"strings"
 	"syscall"
@@ -57,6 +58,10 @@ func TestRunForwardsSignals(t *testing.T) {
 		syscall.SIGWINCH, syscall.SIGALRM, syscall.SIGPIPE, syscall.SIGCONT, 40} {
 		t.Run(unix.SignalName(sig)+strconv.Itoa(int(sig)), func(t *testing.T) {
 			t.Parallel()
+			// Caught here it is not ignored by the child, whatever it was when the tests were started (nohup).
+			caught := make(chan os.Signal, 1)
+			signal.Notify(caught, sig)
+			defer signal.Stop(caught)
 			cmd := helper(t, "run", "", fmt.Sprintf("trap 'exit 42' %d", sig)+waitForSignal)
 			cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // as an engine: no terminal
 			start(t, cmd)
