@@ -7,9 +7,9 @@ import (
 	"k8s.io/utils/cpuset"
 )
 
-// The order of writes. Who would bring interrupts back is told before they are moved. What is given up goes first, deepest directory first; then the others are pushed aside; then what
-// is taken, outermost directory first: the kernel refuses a cgroup that has more than its parent (EINVAL), and exclusive
-// CPUs that a sibling still uses. A fair server is turned off before its CPU is in a partition, and on again after: 6.12
+// The order of writes. Who would bring interrupts back is told before they are moved. What is given up goes first,
+// deepest directory first; then the others are pushed aside; then what is taken, outermost directory first: the kernel
+// refuses a cgroup that has more than its parent (EINVAL), and exclusive CPUs that a sibling still uses. A fair server is turned off before its CPU is in a partition, and on again after: 6.12
 // refuses it (EBUSY) in an isolated one, as on a CPU of isolcpus=.
 const (
 	tell = iota
