@@ -123,3 +123,16 @@ func TestLibrariesAreReadOutOfLdd(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func TestWhatFailedOnceAndHeldInASecondVMIsSaid(t *testing.T) {
+	column := Column{Variant: Variant{Name: "6.1"}, Results: []Result{
+		{Test: "One", Verdict: Held}, {Test: "Two", Sub: "runc", Verdict: Fail}, {Test: "Two", Sub: "crun", Verdict: Held}, {Test: "Three", Verdict: Fail},
+	}}
+	column.Mend([]Result{{Test: "Two", Sub: "runc", Verdict: Held}, {Test: "Two", Sub: "crun", Verdict: Held}, {Test: "Three", Verdict: Fail}})
+	if failed := failures(column.Results); len(failed) != 1 || failed[0] != "Three" || len(column.Results) != 4 || column.Results[1].Sub != "runc" {
+		t.Errorf("%+v", column.Results)
+	}
+	if text := Markdown([]Column{column}); !strings.Contains(text, "held in a second VM, after a failure in the first: Two [6.1]") {
+		t.Error(text)
+	}
+}

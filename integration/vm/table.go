@@ -13,6 +13,34 @@ type Column struct {
 	Results []Result
 	// Err says why the VM did not come to its end.
 	Err error
+	// Again names the tests that failed, and held in a VM of their own.
+	Again []string
+}
+
+// failures names the tests that failed, without their subtests.
+func failures(results []Result) []string {
+	var names []string
+	for _, result := range results {
+		if result.Verdict == Fail && !slices.Contains(names, result.Test) {
+			names = append(names, result.Test)
+		}
+	}
+	return names
+}
+
+// Mend puts what a second VM gave in the place of what failed, and remembers which tests that were.
+func (c *Column) Mend(again []Result) {
+	failedAgain := failures(again)
+	for _, test := range failures(c.Results) {
+		second := of(again, test)
+		if len(second) == 0 || slices.Contains(failedAgain, test) {
+			continue
+		}
+		at := slices.IndexFunc(c.Results, func(result Result) bool { return result.Test == test })
+		rest := slices.DeleteFunc(c.Results, func(result Result) bool { return result.Test == test })
+		c.Results = slices.Insert(rest, at, second...)
+		c.Again = append(c.Again, test)
+	}
 }
 
 var severity = []Verdict{Held, Limit, NotSupported, Fail}
@@ -122,6 +150,9 @@ func reasons(columns []Column) string {
 	for _, column := range columns {
 		if column.Err != nil {
 			note(fmt.Sprintf("**%s** the VM: %v", Fail, column.Err), column.Variant.Name)
+		}
+		for _, test := range column.Again {
+			note(fmt.Sprintf("held in a second VM, after a failure in the first: %s", sentence(test)), column.Variant.Name)
 		}
 		for _, result := range column.Results {
 			for _, reason := range result.Reasons {

@@ -95,6 +95,10 @@ func apply(root host.Root, session *shield.Session, settings []shield.Setting, r
 				delete(session.Baselines, setting.Knob.String())
 				continue
 			}
+			// We cannot have changed it; the number may be that of a movable interrupt that is gone.
+			if errors.Is(err, irq.ErrManaged) {
+				delete(session.Baselines, setting.Knob.String())
+			}
 			// A kernel thread that was seen before the kernel bound it: what it had then is of no use to it.
 			if setting.Kind == shield.Thread && (setting.Fixed != "" || errors.Is(err, task.ErrBound)) {
 				delete(session.Baselines, setting.Knob.String())

@@ -239,13 +239,18 @@ func plugBack(r *rig) {
 		for _, card := range cards { // it asks for its interrupts when it is brought up
 			r.must(r.program("/bin/ip", "link", "set", filepath.Base(card), "up"))
 		}
-		network, admin := false, false
+		// nvme asks for one interrupt first, gives it back, and asks for all: the last queue's is the last.
+		network, admin, queues := false, false, false
+		managed, _ := interrupts(r)
+		for _, name := range managed {
+			queues = queues || strings.HasPrefix(name, "nvme") && strings.HasSuffix(name, fmt.Sprintf("q%d", topology(r).Online.Size()))
+		}
 		for name := range arrivals(r) {
 			network = network || strings.HasPrefix(name, "eth")
 			admin = admin || strings.HasPrefix(name, "nvme") && strings.HasSuffix(name, "q0")
 		}
-		if !network || !admin {
-			return fmt.Errorf("no interrupts of e1000e and nvme yet: %v", arrivals(r))
+		if !network || !admin || !queues {
+			return fmt.Errorf("no interrupts of e1000e and nvme yet: %v, %v", arrivals(r), managed)
 		}
 		return nil
 	})
