@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"strings"
 	"testing"
 	"time"
@@ -50,7 +51,7 @@ func process(pid int, environ string) map[string]string {
 }
 
 // listen is an irqbalance: this process, at the socket that its pid names. It shows what it was told.
-func listen(t *testing.T, root host.Root) *[]string {
+func listen(t *testing.T, root host.Root) *told {
 	t.Helper()
 	for name, text := range process(os.Getpid(), "PATH=/bin\x00IRQBALANCE_BANNED_CPULIST=1\x00") {
 		write(t, root.Path(name), text)
@@ -63,7 +64,7 @@ func listen(t *testing.T, root host.Root) *[]string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	requests := &[]string{}
+	requests := &told{}
 	banned := "00000002"
 	go func() {
 		for {
@@ -77,15 +78,38 @@ func listen(t *testing.T, root host.Root) *[]string {
 			case request == "setup":
 				fmt.Fprintf(conn, "SLEEP 10 IRQ 24 LOAD 7 DIFF 0 CLASS 1 BANNED %s", banned)
 			case n == 0:
-				*requests = append(*requests, "hung up on without a word")
+				requests.add("hung up on without a word")
 			default:
-				*requests = append(*requests, request)
+				requests.add(request)
 				banned = "00000001,00000030"
 			}
 			conn.Close()
 		}
 	}()
 	return requests
+}
+
+// told is what an irqbalance of ours was told. It serves one after the other, so that an answer means that all before it
+// was heard.
+type told struct {
+	sync.Mutex
+	requests []string
+}
+
+func (t *told) add(request string) {
+	t.Lock()
+	defer t.Unlock()
+	t.requests = append(t.requests, request)
+}
+
+func (t *told) all(tb testing.TB, root host.Root, name string) []string {
+	tb.Helper()
+	if _, err := Read(root, name); err != nil {
+		tb.Error(err)
+	}
+	t.Lock()
+	defer t.Unlock()
+	return slices.Clone(t.requests)
 }
 
 func TestOneWithASocketIsFoundAskedAndTold(t *testing.T) {
@@ -111,8 +135,8 @@ func TestOneWithASocketIsFoundAskedAndTold(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if want := []string{"settings cpus 1,4-5 ", "settings cpus NULL ", "settings cpus NULL "}; !slices.Equal(*requests, want) {
-		t.Errorf("it was told %q, want %q", *requests, want)
+	if want := []string{"settings cpus 1,4-5 ", "settings cpus NULL ", "settings cpus NULL "}; !slices.Equal(requests.all(t, root, name), want) {
+		t.Errorf("it was told %q, want %q", requests.all(t, root, name), want)
 	}
 	var odd []int
 	for cpu := 1; cpu < 512; cpu += 2 {
