@@ -55,7 +55,7 @@ test: setup build runc fmt-check ## run all tests, on this host and on kernels i
 	$(GO) vet ./...
 	@$(STATIC) -o $(BIN)/testsum ./scripts/testsum
 	@RTSHIELD_VM=1 RTSHIELD_TEST_RUNC=$(BIN)/runc RTSHIELD_BIN=$(BIN)/rtshield GO=$(GO) \
-		$(BIN)/testsum -race $(PURE) -- -count=1 -p 1 -timeout 60m $(OTHER)
+		$(BIN)/testsum -race $(PURE) -- -count=1 -p 1 -timeout 80m $(OTHER)
 
 vmtest: setup build runc ## boot real-time kernels in VMs, and write what holds on each to docs/kernels.md (minutes)
 	RTSHIELD_VM=1 RTSHIELD_TEST_RUNC=$(BIN)/runc RTSHIELD_BIN=$(BIN)/rtshield \
