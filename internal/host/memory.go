@@ -10,27 +10,14 @@ import (
 
 // HasTHP says whether this kernel has transparent huge pages that a process can be kept from (Linux 5.0 shows it).
 func (r Root) HasTHP() bool {
-	_, found := r.statusField(os.Getpid(), "THP_enabled")
-	return found
+	_, err := r.StatusField(os.Getpid(), "THP_enabled")
+	return err == nil
 }
 
 // THPDisabled says whether a process is kept from transparent huge pages.
 func (r Root) THPDisabled(pid int) bool {
-	value, found := r.statusField(pid, "THP_enabled")
-	return found && value == "0"
-}
-
-func (r Root) statusField(pid int, name string) (value string, found bool) {
-	text, err := r.Read("proc", strconv.Itoa(pid), "status")
-	if err != nil {
-		return "", false
-	}
-	for line := range strings.Lines(text) {
-		if rest, ok := strings.CutPrefix(line, name+":"); ok {
-			return strings.TrimSpace(rest), true
-		}
-	}
-	return "", false
+	value, err := r.StatusField(pid, "THP_enabled")
+	return err == nil && value == "0"
 }
 
 // Swaps says whether any swap space is on: /proc/swaps has more than its heading.

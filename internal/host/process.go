@@ -54,14 +54,23 @@ func cutLast(text, separator string) (before, after string, found bool) {
 
 // AllowedCPUs gives Cpus_allowed_list of a process: its affinity, already cut to its cpuset.
 func (r Root) AllowedCPUs(pid int) (cpuset.CPUSet, error) {
-	text, err := r.Read("proc", strconv.Itoa(pid), "status")
+	list, err := r.StatusField(pid, "Cpus_allowed_list")
 	if err != nil {
 		return cpuset.CPUSet{}, err
 	}
+	return cpuset.Parse(list)
+}
+
+// StatusField gives one line of /proc/PID/status, by its name, of a process or thread.
+func (r Root) StatusField(pid int, name string) (string, error) {
+	text, err := r.Read("proc", strconv.Itoa(pid), "status")
+	if err != nil {
+		return "", err
+	}
 	for line := range strings.Lines(text) {
-		if list, found := strings.CutPrefix(line, "Cpus_allowed_list:"); found {
-			return cpuset.Parse(strings.TrimSpace(list))
+		if value, found := strings.CutPrefix(line, name+":"); found {
+			return strings.TrimSpace(value), nil
 		}
 	}
-	return cpuset.CPUSet{}, errors.New("no Cpus_allowed_list in /proc/PID/status")
+	return "", errors.New("no " + name + " in /proc/PID/status")
 }

@@ -94,17 +94,12 @@ func Leads(tid int) bool { return unix.Tgkill(tid, tid, 0) == nil }
 
 // ProcessName gives the name of the process that a thread belongs to, which is that of its first thread.
 func ProcessName(root host.Root, tid int) string {
-	status, err := root.Read("proc", strconv.Itoa(tid), "status")
+	pid, err := root.StatusField(tid, "Tgid")
 	if err != nil {
 		return ""
 	}
-	for line := range strings.Lines(status) {
-		if pid, found := strings.CutPrefix(line, "Tgid:"); found {
-			name, _ := root.Read("proc", strings.TrimSpace(pid), "comm")
-			return name
-		}
-	}
-	return ""
+	name, _ := root.Read("proc", pid, "comm")
+	return name
 }
 
 // Mask is an affinity as the kernel gives it: comparing it costs nothing beside making a set of it.
