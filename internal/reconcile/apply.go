@@ -62,6 +62,9 @@ func Run(root host.Root, session *shield.Session) (Report, error) {
 			return report, err
 		}
 	}
+	if err := rememberOwn(root, session.Ledger, settings, seen.Online); err != nil {
+		return report, err
+	}
 	record(root, session.Ledger, settings)
 	if err := session.Save(); err != nil {
 		return report, err

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 	"k8s.io/utils/cpuset"
@@ -100,7 +101,7 @@ func observeThreads(root host.Root, ledger *shield.Ledger, seen shield.Observati
 	moved := movedThreads(ledger)
 	return walkCgroups(root, place.Mount, func(dir string) error {
 		loose := all || dir == place.Mount || aboveGrant(ledger, dir)
-		if isGrant(ledger, dir) || !loose && ledger.Since == 0 {
+		if isGrant(ledger, dir) || !loose && ledger.Since == 0 && len(moved) == 0 {
 			return filepath.SkipDir
 		}
 		tids, err := task.In(root, dir)
@@ -170,12 +171,69 @@ func rememberKernel(root host.Root, ledger *shield.Ledger) error {
 		if err != nil {
 			continue // it has ended
 		}
-		knob := threadKnob(tid, stat)
-		if _, known := ledger.Baselines[knob.String()]; !known {
-			ledger.Note(knob, cpus.String())
-		}
+		noteThread(ledger, tid, stat, cpus)
 	}
 	return nil
+}
+
+func noteThread(ledger *shield.Ledger, tid int, stat task.Stat, cpus cpuset.CPUSet) {
+	knob := threadKnob(tid, stat)
+	if _, known := ledger.Baselines[knob.String()]; !known {
+		ledger.Note(knob, cpus.String())
+	}
+}
+
+// rememberOwn notes the affinities that writing a cpuset loses. Before Linux 6.2 it resets that of every thread in it;
+// since then the kernel keeps what a thread was given by sched_setaffinity, but not what it was born with, as under isolcpus=.
+// A partition right below the root takes CPUs from the cpusets of all others before 6.7.
+func rememberOwn(root host.Root, ledger *shield.Ledger, settings []shield.Setting, online cpuset.CPUSet) error {
+	place, found, err := root.Controller(os.Getpid(), "cpuset")
+	if err != nil || !found {
+		return err
+	}
+	var written []string
+	for _, setting := range settings {
+		switch {
+		case !setting.Differs() || setting.Fixed != "":
+		case setting.Kind == shield.Cpuset:
+			written = append(written, setting.Name)
+		case setting.Kind == shield.Partition:
+			if _, err := hostcpuset.Exclusive(root, setting.Name); gone(err) {
+				written = append(written, place.Mount)
+			}
+		}
+	}
+	if len(written) == 0 {
+		return nil
+	}
+	own, given := ownThreads(), givenMasks(ledger)
+	return walkCgroups(root, place.Mount, func(dir string) error {
+		if isGrant(ledger, dir) {
+			return filepath.SkipDir
+		}
+		if !slices.ContainsFunc(written, func(above string) bool { return dir == above || strings.HasPrefix(dir, above+"/") }) {
+			return nil
+		}
+		tids, err := task.In(root, dir)
+		if err != nil {
+			return nil //nolint:nilerr // removed just now, or the inner directory of a threaded subtree
+		}
+		allowed, err := allowedIn(root, dir, place.Mount, online)
+		if err != nil {
+			return nil //nolint:nilerr // removed just now
+		}
+		whole := task.MaskOf(allowed)
+		for _, tid := range tids {
+			mask, err := task.AffinityMask(tid)
+			if err != nil || mask == whole || own[tid] || slices.Contains(given, mask) {
+				continue
+			}
+			if stat, err := task.Read(root, tid); err == nil && !stat.Bound && !stat.OfInterrupt() {
+				noteThread(ledger, tid, stat, task.SetOf(mask))
+			}
+		}
+		return nil
+	})
 }
 
 // givenMasks are the affinities that threads were given, and that their children may have since.

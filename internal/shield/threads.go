@@ -33,10 +33,12 @@ func planThreads(ledger *Ledger, seen Observation) []Setting {
 		}
 		if known {
 			baseline, _ = cpuset.Parse(recorded)
-			// What it had of an offline CPU it can only be given once that is back.
-			setting.Follows = !baseline.IsSubsetOf(seen.Online)
+			// What it had of an offline CPU, or of one that its cpuset has to do without, it can only be given once that is back.
+			setting.Follows = !baseline.IsSubsetOf(seen.Online) || len(ledger.Grants) > 0 && !baseline.IsSubsetOf(state.Allowed)
 			if within := baseline.Intersection(state.Allowed); !within.IsEmpty() {
 				baseline = within
+			} else if !state.Loose { // the kernel has given it what there is
+				baseline = state.CPUs
 			}
 		}
 		want := baseline

@@ -61,6 +61,14 @@ func newCrowd(r *rig) *crowd {
 		c.start(dir+", forking", hog.Forking, dir)
 	}
 	c.container("before", parent)
+	c.Spin() // the stubborn ones have their affinity from then on
+	r.eventually(func() error {
+		if idle := c.Idle(); len(idle) > 0 {
+			return fmt.Errorf("these loops do not run: %q", idle)
+		}
+		return nil
+	})
+	c.Rest()
 	c.before = snapshot.TakeHost()
 	return c
 }

@@ -1,0 +1,79 @@
+//go:build vmguest
+
+package guest_test
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+
+	"golang.org/x/sys/unix"
+	"k8s.io/utils/cpuset"
+
+	"github.com/rtshield/rtshield/integration/hog"
+)
+
+// Before Linux 6.2 writing a cpuset resets the affinity of every thread in it.
+func TestTasksKeepTheAffinityThatTheyChose(t *testing.T) {
+	onRunc(t, func(r *rig) {
+		dir := "/own"
+		for _, hierarchy := range hierarchies() {
+			if err := os.Mkdir(hierarchy+dir, 0o755); err != nil {
+				r.Fatal(err)
+			}
+			r.Cleanup(func() { r.eventually(func() error { return os.Remove(hierarchy + dir) }) })
+		}
+		if !unified() {
+			if err := inherit(cpusetMount() + dir); err != nil {
+				r.Fatal(err)
+			}
+		}
+		pool := r.status().Layout.Pool.List()
+		wanted := pool[len(pool)-1]
+		pids := map[string]int{}
+		pin := func(name string, cpus ...int) {
+			r.Helper()
+			cmd := exec.Command("/bin/sleep", "600")
+			if err := cmd.Start(); err != nil {
+				r.Fatal(err)
+			}
+			r.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+			if err := hog.Move(cmd.Process.Pid, cpusetMount()+dir); err != nil {
+				r.Fatal(err)
+			}
+			var mask unix.CPUSet
+			for _, cpu := range cpus {
+				mask.Set(cpu)
+			}
+			if err := unix.SchedSetaffinity(cmd.Process.Pid, &mask); err != nil {
+				r.Fatal(err)
+			}
+			pids[name] = cmd.Process.Pid
+		}
+		runs := func(when, name string, want cpuset.CPUSet) {
+			r.Helper()
+			if now := r.allowed(pids[name]); now != want.String() {
+				r.Errorf("%s: the task pinned to %s may run on CPU %s, want %s", when, name, now, want)
+			}
+		}
+		pin("a housekeeping CPU", 1)
+		pin("both", 1, wanted)
+		pin("the granted CPU", wanted)
+		r.begin("run", "a", class("fifo"), annotate("cpuset", cpuset.New(wanted).String()), annotate("smt", "prefer"))
+		runs("shielded", "a housekeeping CPU", cpuset.New(1))
+		runs("shielded", "both", cpuset.New(1))
+		if now := parse(r, r.allowed(pids["the granted CPU"])); now.Contains(wanted) {
+			r.Errorf("shielded: the task pinned to the granted CPU %d may run on %s", wanted, now)
+		}
+		pin("another, meanwhile", 0)
+		r.begin("run", "b", class("fifo"))
+		runs("beside a second", "both", cpuset.New(1))
+		r.end("b")
+		runs("after the second", "another, meanwhile", cpuset.New(0))
+		r.end("a")
+		runs("afterwards", "a housekeeping CPU", cpuset.New(1))
+		runs("afterwards", "both", cpuset.New(1, wanted))
+		runs("afterwards", "the granted CPU", cpuset.New(wanted))
+		runs("afterwards", "another, meanwhile", cpuset.New(0))
+	})
+}
