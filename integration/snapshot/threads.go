@@ -29,6 +29,9 @@ func TakeThreads() Threads {
 			continue
 		}
 		list, _, _ = strings.Cut(list, "\n")
+		if strings.ContainsAny(fields[0], "ZX") { // it has ended, and nobody can give it back what it had
+			continue
+		}
 		// The kernel's own to move: bound threads (PF_NO_SETAFFINITY), and those that follow their interrupt.
 		flags, _ := strconv.ParseUint(fields[6], 10, 64)
 		if flags&0x04000000 != 0 || flags&0x00200000 != 0 && strings.Contains(string(stat), "(irq/") {
