@@ -3,9 +3,6 @@ package hooks
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 
 	"k8s.io/utils/cpuset"
 
@@ -74,11 +71,7 @@ func (c call) bindPartition(grant *shield.Grant) error {
 	if grant.Idle.IsEmpty() {
 		return nil
 	}
-	grant.Cgroups.Idle = filepath.Join(place.Mount, reconcile.IdleDir)
-	if err := os.Mkdir(c.host.Path(grant.Cgroups.Idle), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("cgroup for idle siblings: %w", err)
-	}
-	return nil
+	return reconcile.MakeIdle(c.host, grant)
 }
 
 // pin sets the affinity of the container's first process, all threads of it, where there is no cpuset for it.

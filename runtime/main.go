@@ -42,6 +42,8 @@ func dispatch(inv argv.Invocation) (int, error) {
 			return 1, create(inv)
 		case "delete":
 			return remove(inv)
+		case "update":
+			return update(inv)
 		}
 	}
 	return 1, delegate.PassOn(inv.Argv)

@@ -50,6 +50,7 @@ func (d *Document) Request(key shield.Key, linkClass string) (shield.Request, er
 	cpu := gjson.GetBytes(d.data, "linux.resources.cpu")
 	request.CPUs = strings.TrimSpace(cpu.Get("cpus").String())
 	request.Mems = strings.TrimSpace(cpu.Get("mems").String())
+	request.Quota = cpu.Get("quota").Int()
 	request.Budget = shield.Budget{Runtime: cpu.Get("realtimeRuntime").Int(), Period: cpu.Get("realtimePeriod").Int()}
 	gjson.GetBytes(d.data, "linux.resources.hugepageLimits").ForEach(func(_, limit gjson.Result) bool {
 		pages := shield.HugePages{Size: limit.Get("pageSize").String(), Bytes: limit.Get("limit").Uint()}

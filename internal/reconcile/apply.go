@@ -3,6 +3,7 @@ package reconcile
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -164,6 +165,19 @@ func restoreDropIn(root host.Root, ledger *shield.Ledger, unit string) bool {
 
 // IdleDir is the cgroup v2 directory, right below the mount, whose partition keeps idle siblings from all tasks.
 const IdleDir = "rtshield-idle"
+
+// MakeIdle makes it for a grant.
+func MakeIdle(root host.Root, grant *shield.Grant) error {
+	place, _, err := root.Controller(os.Getpid(), "cpuset")
+	if err != nil {
+		return err
+	}
+	grant.Cgroups.Idle = filepath.Join(place.Mount, IdleDir)
+	if err := os.Mkdir(root.Path(grant.Cgroups.Idle), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("cgroup for idle siblings: %w", err)
+	}
+	return nil
+}
 
 // removeIdle takes it away when nothing is idle any more.
 func removeIdle(root host.Root, settings []shield.Setting) {

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"github.com/rtshield/rtshield/internal/host"
+	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
 	"github.com/rtshield/rtshield/internal/shield"
 )
 
@@ -9,6 +10,9 @@ import (
 // container ended and no engine came to delete it. It returns their names.
 func sweep(root host.Root, ledger *shield.Ledger) []string {
 	var dropped []string
+	for i := range ledger.Grants {
+		endMove(root, &ledger.Grants[i])
+	}
 	for _, grant := range append([]shield.Grant(nil), ledger.Grants...) {
 		if !lives(root, grant.Owner, grant.Bound, grant.Cgroups.Cpuset) {
 			ledger.Release(grant.Key)
@@ -21,6 +25,20 @@ func sweep(root host.Root, ledger *shield.Ledger) []string {
 		}
 	}
 	return dropped
+}
+
+// endMove ends the move to other CPUs of a container whose rtshield was killed on the way: it stays where its cgroup says.
+func endMove(root host.Root, grant *shield.Grant) {
+	if grant.Move == nil || root.Alive(grant.Move.Owner.PID, grant.Move.Owner.Start) {
+		return
+	}
+	if now, err := hostcpuset.CPUs(root, grant.Cgroups.Cpuset); err == nil && now.Equals(grant.Move.CPUs.CPUSet) {
+		grant.CPUs, grant.Idle = grant.Move.CPUs, grant.Move.Idle
+		if mems, err := root.ReadList(grant.Cgroups.Cpuset, "cpuset.mems"); err == nil {
+			grant.Mems = shield.CPUsOf(mems)
+		}
+	}
+	grant.Move = nil
 }
 
 // lives: a container without a pid namespace of its own can outlive its first process, so its cgroup counts too.

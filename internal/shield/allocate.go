@@ -41,8 +41,8 @@ func Decide(classes map[string]Class, layout Layout, host Host, ledger *Ledger, 
 	grant := Grant{
 		Key: request.Key, Name: request.Name, Class: terms.Class.Name,
 		CPUs: CPUsOf(cpus), Idle: CPUsOf(idle), Mems: CPUsOf(mems),
-		Policy: terms.Policy, Priority: terms.Priority, Nice: terms.Nice, Deadline: terms.Deadline, IRQ: terms.IRQ,
-		Power: terms.Power,
+		Policy: terms.Policy, Priority: terms.Priority, Nice: terms.Nice, Deadline: terms.Deadline, IRQ: terms.IRQ, SMT: terms.SMT,
+		Power: terms.Power, Asked: Asked{CPUs: request.CPUs, Mems: request.Mems, Quota: max(request.Quota, 0)},
 	}
 	if len(terms.Claim) > 0 {
 		grant.Claim, grant.Claimable = terms.Claim, terms.Class.IRQClaim

@@ -43,6 +43,12 @@ type Grant struct {
 	Nice     int       `json:"nice,omitempty"`
 	Deadline Bandwidth `json:"deadline,omitzero"`
 	IRQ      string    `json:"irq"`
+	// SMT is prefer, require or isolate.
+	SMT string `json:"smt,omitempty"`
+	// Move is under way while the engine gives it other CPUs.
+	Move *Move `json:"move,omitempty"`
+	// Asked is what the engine had written of the CPUs, and will write again with each update.
+	Asked Asked `json:"asked,omitzero"`
 	// Claim names the interrupts that are brought onto its CPUs, as far as Claimable, the class's list, allows.
 	Claim     []string `json:"claim,omitempty"`
 	Claimable []string `json:"claimable,omitempty"`
@@ -97,8 +103,23 @@ type Cgroups struct {
 	Account string `json:"account,omitempty"`
 }
 
+// Move is what a container holds beside its CPUs while it changes to others.
+type Move struct {
+	// CPUs are those that it goes to, Idle their siblings that stay without any work.
+	CPUs CPUs `json:"cpus"`
+	Idle CPUs `json:"idle"`
+	// Owner is the rtshield that carries it out.
+	Owner Owner `json:"owner"`
+}
+
 // Held is all that nobody else may have.
-func (g Grant) Held() CPUs { return CPUsOf(g.CPUs.Union(g.Idle.CPUSet)) }
+func (g Grant) Held() CPUs {
+	held := g.CPUs.Union(g.Idle.CPUSet)
+	if g.Move != nil {
+		held = held.Union(g.Move.CPUs.CPUSet).Union(g.Move.Idle.CPUSet)
+	}
+	return CPUsOf(held)
+}
 
 // Needs says whether a promise of the grant rests on this cgroup setting: its real-time budget, its partition, or what a
 // directory above lends it.

@@ -24,14 +24,18 @@ func planPartitions(ledger *Ledger, seen Observation) []Setting {
 		if len(chain) == 0 {
 			continue
 		}
+		cpus, siblings := grant.CPUs.CPUSet, grant.Idle.CPUSet
+		if grant.Move != nil {
+			cpus, siblings = cpus.Union(grant.Move.CPUs.CPUSet), siblings.Union(grant.Move.Idle.CPUSet)
+		}
 		if !grant.Local {
 			for _, dir := range chain {
-				lends[dir] = lends[dir].Union(grant.CPUs.CPUSet)
+				lends[dir] = lends[dir].Union(cpus)
 			}
 		}
 		types[chain[len(chain)-1]] = grant.Partition
-		if idle := grant.Cgroups.Idle; idle != "" && !grant.Idle.IsEmpty() {
-			lends[idle] = lends[idle].Union(grant.Idle.CPUSet)
+		if idle := grant.Cgroups.Idle; idle != "" && !siblings.IsEmpty() {
+			lends[idle] = lends[idle].Union(siblings)
 			types[idle] = Isolated
 		}
 	}

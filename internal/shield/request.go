@@ -24,6 +24,8 @@ type Request struct {
 	Scheduler *Scheduler
 	// CPUs and Mems are linux.resources.cpu.cpus and mems as the engine wrote them.
 	CPUs, Mems string
+	// Quota is linux.resources.cpu.quota, in µs for each period. Zero and less are none.
+	Quota int64
 	// Budget is linux.resources.cpu.realtimeRuntime and realtimePeriod. Zero without.
 	Budget Budget
 	// RTPrio is the hard RLIMIT_RTPRIO of process.rlimits. Zero without.

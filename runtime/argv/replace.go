@@ -31,3 +31,8 @@ func (inv Invocation) Replace(name, value string) []string {
 	}
 	return out
 }
+
+// Beside gives a command line with the same global flags and another verb.
+func (inv Invocation) Beside(verb string, operands ...string) []string {
+	return append(append(slices.Clone(inv.Argv[:inv.verbAt]), verb), operands...)
+}

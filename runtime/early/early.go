@@ -16,7 +16,7 @@ import (
 
 func init() {
 	switch inv := argv.Parse(os.Args); inv.Verb {
-	case "state", "kill", "start", "ps", "events", "pause", "resume", "features", "list", "exec", "update", "checkpoint":
+	case "state", "kill", "start", "ps", "events", "pause", "resume", "features", "list", "exec", "checkpoint":
 		if !inv.Help {
 			// An error is met again, and then reported, on the ordinary way through main.
 			_ = delegate.PassOn(os.Args)

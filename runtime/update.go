@@ -1,0 +1,200 @@
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rtshield/rtshield/internal/config"
+	"github.com/rtshield/rtshield/internal/shield"
+	"github.com/rtshield/rtshield/runtime/argv"
+	"github.com/rtshield/rtshield/runtime/delegate"
+	"github.com/rtshield/rtshield/spec"
+)
+
+// change is one call of the verb update.
+type change struct {
+	inv      argv.Invocation
+	delegate string
+	key      shield.Key
+	config   config.Config
+	store    shield.Store
+	asked    shield.Update
+	// resources is what --resources gave, data its text. Nil where the call has flags.
+	resources *spec.Resources
+	data      []byte
+}
+
+// maxResources bounds what is read of an update's JSON. Real ones are below 10 kB.
+const maxResources = 4 << 20
+
+// update is the verb of that name. A container keeps what it was granted, whatever the update leaves out, and nobody's
+// update reaches CPUs that another container holds.
+func update(inv argv.Invocation) (int, error) {
+	path, err := delegate.Resolve()
+	if err != nil {
+		return 1, err
+	}
+	c := &change{inv: inv, delegate: path, key: shield.Key{Root: stateRoot(inv.Root, path), ID: inv.ID}}
+	// Beside a policy file that cannot be read, as for delete.
+	if c.config, err = config.Load(); err != nil {
+		c.config = config.Default()
+	}
+	c.store.Dir = c.config.State
+	always := c.config.Layout.Reserve == "always"
+	if !always && !c.store.Exists() {
+		return 1, delegate.Become(path, inv.Argv)
+	}
+	if c.store.BootID, err = system.BootID(); err != nil {
+		return 1, err
+	}
+	ledger, err := c.store.Peek()
+	if err != nil {
+		return 1, fmt.Errorf("update of container %s could take from a shield: %w", inv.ID, err)
+	}
+	if err := c.read(); err != nil {
+		if errors.Is(err, spec.ErrNotJSON) || errors.Is(err, errNothing) { // the delegate has its own words for this
+			return c.pass()
+		}
+		return 1, err
+	}
+	if grant := ledger.Grant(c.key); grant != nil {
+		return c.shielded(*grant)
+	}
+	if c.asked.CPUs == "" {
+		return c.pass()
+	}
+	return c.ordinary()
+}
+
+// read reads what is asked for. errNothing means that the delegate will refuse it.
+func (c *change) read() error {
+	name, given := c.inv.Flag("resources")
+	if !given || name == "" {
+		return c.readFlags()
+	}
+	file := os.Stdin
+	if name != "-" {
+		var err error
+		if file, err = os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0); err != nil {
+			return errNothing
+		}
+		defer file.Close()
+	}
+	data, err := io.ReadAll(io.LimitReader(file, maxResources+1))
+	switch {
+	case err != nil:
+		return fmt.Errorf("update of container %s: resources: %w", c.inv.ID, err)
+	case len(data) > maxResources:
+		return fmt.Errorf("update of container %s: the resources are larger than %d MiB", c.inv.ID, maxResources>>20)
+	}
+	c.data = data
+	resources, err := spec.ParseResources(data)
+	if err != nil {
+		return err
+	}
+	c.resources = resources
+	c.asked, err = resources.Update()
+	return err
+}
+
+func (c *change) readFlags() error {
+	c.asked.CPUs, _ = c.inv.Flag("cpuset-cpus")
+	c.asked.Mems, _ = c.inv.Flag("cpuset-mems")
+	for name, into := range map[string]*int64{
+		"cpu-quota": &c.asked.Quota, "cpu-rt-runtime": &c.asked.RTRuntime, "cpu-rt-period": &c.asked.RTPeriod, "cpu-idle": &c.asked.Idle,
+	} {
+		value, given := c.inv.Flag(name)
+		if !given || value == "" {
+			continue
+		}
+		var err error
+		if *into, err = strconv.ParseInt(value, 10, 64); err != nil {
+			return errNothing
+		}
+	}
+	return nil
+}
+
+// pass makes this process the delegate, with the resources as they came.
+func (c *change) pass() (int, error) {
+	args, err := c.handOver(c.data)
+	if err != nil {
+		return 1, err
+	}
+	return 1, delegate.Become(c.delegate, args)
+}
+
+// run runs the delegate with the rewritten update.
+func (c *change) run() (int, error) {
+	var data []byte
+	if c.resources != nil {
+		data = c.resources.JSON()
+	}
+	args, err := c.handOver(data)
+	if err != nil {
+		return 1, err
+	}
+	env, err := delegate.Environ()
+	if err != nil {
+		return 1, err
+	}
+	return delegate.Run(c.delegate, args, env)
+}
+
+// handOver gives the delegate a text on stdin, in memory of the kernel's: it never stands on a disk.
+func (c *change) handOver(data []byte) ([]string, error) {
+	if data == nil {
+		return c.inv.Argv, nil
+	}
+	fd, err := unix.MemfdCreate("resources", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("resources for the delegate: %w", err)
+	}
+	file := os.NewFile(uintptr(fd), "resources")
+	defer file.Close()
+	_, err = file.Write(data)
+	if err == nil {
+		_, err = file.Seek(0, io.SeekStart)
+	}
+	if err == nil {
+		err = unix.Dup3(fd, 0, 0)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("resources for the delegate: %w", err)
+	}
+	return c.inv.Replace("resources", "-"), nil
+}
+
+// keep makes the update say what the container has. Flags that only repeat it are emptied: no delegate reads those.
+func (c *change) keep(grant shield.Grant) {
+	cpus, mems := grant.CPUs, grant.Mems
+	if grant.Pinned { // there is no cpuset controller
+		cpus, mems = shield.CPUs{}, shield.CPUs{}
+	}
+	if c.resources != nil {
+		c.resources.Keep(cpus, mems)
+		return
+	}
+	for name, value := range map[string]string{
+		"cpuset-cpus": cpus.String(), "cpuset-mems": mems.String(),
+		"cpu-quota": "", "cpu-period": "", "cpu-burst": "", "cpu-rt-runtime": "", "cpu-rt-period": "",
+	} {
+		if _, given := c.inv.Flag(name); given || value != "" {
+			c.inv = argv.Parse(c.inv.Replace(name, value))
+		}
+	}
+}
+
+// setCPUs changes the CPUs alone.
+func (c *change) setCPUs(cpus shield.CPUs) {
+	if c.resources != nil {
+		c.resources.SetCPUs(cpus)
+		return
+	}
+	c.inv = argv.Parse(c.inv.Replace("cpuset-cpus", cpus.String()))
+}

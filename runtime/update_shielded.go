@@ -1,0 +1,143 @@
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
+	"github.com/rtshield/rtshield/internal/reconcile"
+	"github.com/rtshield/rtshield/internal/shield"
+)
+
+// shielded is the update of a container with a grant.
+func (c *change) shielded(grant shield.Grant) (int, error) {
+	to, moves, err := grant.Moves(c.asked)
+	if err == nil && moves && c.config.Layout.CPUsFrom == "engine" {
+		return c.move(to)
+	}
+	if err := grant.Accept(c.asked); err != nil {
+		return 1, err
+	}
+	c.keep(grant)
+	code, err := c.run()
+	if err != nil || code != 0 {
+		return code, err
+	}
+	return 0, c.holds(grant)
+}
+
+// holds reads back that the container has what it was granted. The delegate computes swap from the memory of the update.
+func (c *change) holds(grant shield.Grant) error {
+	if !grant.Bound || grant.Pinned {
+		return nil
+	}
+	now, err := hostcpuset.CPUs(system, grant.Cgroups.Cpuset)
+	if err != nil || !now.Equals(grant.CPUs.CPUSet) {
+		return errors.Join(fmt.Errorf("after the update container %s has CPU %q, and was granted %s", grant.Name, now, grant.CPUs), err)
+	}
+	if grant.Memory.Swap == "" {
+		return nil
+	}
+	place, found, err := system.Controller(grant.Owner.PID, "memory")
+	if err == nil && found {
+		err = system.Write("0", place.Dir, grant.Memory.Swap)
+	}
+	if err != nil {
+		return fmt.Errorf("after the update container %s may swap, though class %s keeps it from that: %w", grant.Name, grant.Class, err)
+	}
+	return nil
+}
+
+// move gives a container the CPUs that its engine has chosen for it now. The new ones are cleaned and read back before the
+// container comes to them, and only then the old ones are let go.
+func (c *change) move(to shield.CPUs) (int, error) {
+	moved, err := c.clean(to)
+	if err != nil {
+		return 1, err
+	}
+	if err := moved.Accept(shield.Update{Mems: c.asked.Mems, Quota: c.asked.Quota, RTRuntime: c.asked.RTRuntime, RTPeriod: c.asked.RTPeriod, Idle: c.asked.Idle, Other: c.asked.Other}); err != nil {
+		return 1, errors.Join(err, c.settle(nil))
+	}
+	c.keep(*moved)
+	code, err := c.run()
+	if err != nil || code != 0 {
+		return code, errors.Join(err, c.settle(nil))
+	}
+	if err := c.holds(*moved); err != nil {
+		return 1, errors.Join(err, c.settle(nil))
+	}
+	return 0, c.settle(moved)
+}
+
+// clean claims the new CPUs beside the old ones, and gives the grant as it will be.
+func (c *change) clean(to shield.CPUs) (*shield.Grant, error) {
+	m := &matter{config: c.config}
+	if err := m.survey(); err != nil {
+		return nil, err
+	}
+	session, err := open(c.store, "update of "+c.key.ID)
+	if err != nil {
+		return nil, err
+	}
+	defer session.Close()
+	grant := session.Grant(c.key)
+	if grant == nil {
+		return nil, fmt.Errorf("update of container %s: it ended meanwhile", c.key.ID)
+	}
+	moved, err := shield.Relocate(m.config.Classes, m.layout, m.facts.Topology, session.Ledger, *grant, to)
+	if err != nil {
+		return nil, err
+	}
+	owner, err := me()
+	if err != nil {
+		return nil, err
+	}
+	if grant.Level == shield.LevelPartition && !moved.Idle.IsEmpty() {
+		if err := reconcile.MakeIdle(system, grant); err != nil {
+			return nil, err
+		}
+	}
+	grant.Move = &shield.Move{CPUs: moved.CPUs, Idle: moved.Idle, Owner: owner}
+	needs := *grant
+	report, err := reconcile.Run(system, session)
+	for _, refused := range report.Refused {
+		if needs.Needs(refused.Knob) && err == nil {
+			err = fmt.Errorf("container %s cannot have CPU %s: %w", grant.Name, to, refused.Err)
+		}
+	}
+	if err != nil {
+		if grant := session.Grant(c.key); grant != nil {
+			grant.Move = nil
+		}
+		_, undoErr := reconcile.Run(system, session)
+		return nil, errors.Join(err, undoErr)
+	}
+	return &moved, nil
+}
+
+// settle ends a move: moved is the grant as it is now, nil if it stays where it was.
+func (c *change) settle(moved *shield.Grant) error {
+	session, err := c.store.Open("update of " + c.key.ID)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	grant := session.Grant(c.key)
+	if grant == nil {
+		return nil
+	}
+	if grant.Move = nil; moved != nil {
+		grant.CPUs, grant.Idle, grant.Mems, grant.Asked, grant.Start = moved.CPUs, moved.Idle, moved.Mems, moved.Asked, nil
+	}
+	report, err := reconcile.Run(system, session)
+	if err != nil {
+		return err
+	}
+	for _, refused := range report.Refused {
+		if grant := session.Grant(c.key); grant != nil && grant.Needs(refused.Knob) {
+			fmt.Fprintln(os.Stderr, message(fmt.Errorf("%s: %w", refused.Knob, refused.Err)))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,159 @@
+package spec
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/rtshield/rtshield/internal/shield"
+)
+
+// Resources are the linux.resources of an update, as the engine wrote them. What we do not know stays as it is.
+type Resources struct {
+	all, cpu, unified object
+}
+
+// object is a JSON object with its members' texts.
+type object map[string]json.RawMessage
+
+// The members that we look at.
+const (
+	cpuMax     = "cpu.max"
+	cpuIdle    = "cpu.idle"
+	cpusetCPUs = "cpuset.cpus"
+	cpusetMems = "cpuset.mems"
+)
+
+var (
+	resourcesKeys = []string{"cpu", "unified"}
+	cpuKeys       = []string{"cpus", "mems", "quota", "period", "burst", "realtimeRuntime", "realtimePeriod", "idle"}
+)
+
+// ParseResources reads the JSON text of an update, up to the end of its first value, as runc does. Its error wraps ErrNotJSON
+// for what the delegate has its own words for.
+func ParseResources(data []byte) (*Resources, error) {
+	r := &Resources{}
+	if err := json.NewDecoder(bytes.NewReader(data)).Decode(&r.all); err != nil {
+		return nil, fmt.Errorf("resources: %w: %w", ErrNotJSON, err)
+	}
+	if r.all == nil { // null
+		r.all = object{}
+	}
+	if err := r.all.rename("resources", resourcesKeys); err != nil {
+		return nil, err
+	}
+	for _, part := range []struct {
+		name string
+		into *object
+		keys []string
+	}{{"cpu", &r.cpu, cpuKeys}, {"unified", &r.unified, nil}} {
+		*part.into = object{}
+		if text, given := r.all[part.name]; given {
+			if err := json.Unmarshal(text, part.into); err != nil {
+				return nil, fmt.Errorf("resources: %s: %w: %w", part.name, ErrNotJSON, err)
+			}
+		}
+		if *part.into == nil {
+			*part.into = object{}
+		}
+		if err := part.into.rename(part.name, part.keys); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// rename gives the known members the names by which every reader finds them: runc reads names without regard to case.
+func (o object) rename(where string, known []string) error {
+	for _, name := range known {
+		for key, value := range o {
+			if key == name || !strings.EqualFold(key, name) {
+				continue
+			}
+			if _, twice := o[name]; twice {
+				return fmt.Errorf("resources: %s stands twice in %s, as %q too", name, where, key)
+			}
+			delete(o, key)
+			o[name] = value
+		}
+	}
+	return nil
+}
+
+// Update gives what they ask for of the CPUs. On cgroup v2 runc writes unified last, so that counts.
+func (r *Resources) Update() (shield.Update, error) {
+	var update shield.Update
+	var err error
+	read := func(from object, name string, into any) {
+		if text, given := from[name]; given && err == nil {
+			if problem := json.Unmarshal(text, into); problem != nil {
+				err = fmt.Errorf("resources: %s: %w: %w", name, ErrNotJSON, problem)
+			}
+		}
+	}
+	read(r.cpu, "cpus", &update.CPUs)
+	read(r.cpu, "mems", &update.Mems)
+	read(r.cpu, "quota", &update.Quota)
+	read(r.cpu, "realtimeRuntime", &update.RTRuntime)
+	read(r.cpu, "realtimePeriod", &update.RTPeriod)
+	read(r.cpu, "idle", &update.Idle)
+	read(r.unified, cpusetCPUs, &update.CPUs)
+	read(r.unified, cpusetMems, &update.Mems)
+	var most, idle string
+	read(r.unified, cpuMax, &most)
+	read(r.unified, cpuIdle, &idle)
+	if fields := strings.Fields(most); err == nil && len(fields) > 0 && fields[0] != "max" {
+		if _, scanErr := fmt.Sscan(fields[0], &update.Quota); scanErr != nil {
+			err = fmt.Errorf("resources: %s = %q: expected \"max\", or µs and period", cpuMax, most)
+		}
+	}
+	if idle != "" && idle != "0" {
+		update.Idle = 1
+	}
+	for name := range r.unified {
+		if strings.HasPrefix(name, "cpuset.") && name != cpusetCPUs && name != cpusetMems {
+			update.Other = append(update.Other, name)
+		}
+	}
+	return update, err
+}
+
+// Keep makes them say of the CPUs what a container has, and nothing that would take from it. Empty sets are left out.
+func (r *Resources) Keep(cpus, mems shield.CPUs) {
+	r.SetCPUs(cpus)
+	r.set("mems", cpusetMems, mems)
+	for _, name := range []string{"quota", "period", "burst", "realtimeRuntime", "realtimePeriod"} {
+		delete(r.cpu, name)
+	}
+	delete(r.unified, cpuMax)
+}
+
+// SetCPUs changes the CPUs alone.
+func (r *Resources) SetCPUs(cpus shield.CPUs) { r.set("cpus", cpusetCPUs, cpus) }
+
+func (r *Resources) set(name, unified string, set shield.CPUs) {
+	delete(r.cpu, name)
+	delete(r.unified, unified)
+	if !set.IsEmpty() {
+		r.cpu[name] = encode(set.String())
+	}
+}
+
+// JSON gives the text for the delegate.
+func (r *Resources) JSON() []byte {
+	for name, part := range map[string]object{"cpu": r.cpu, "unified": r.unified} {
+		if _, given := r.all[name]; given || len(part) > 0 {
+			r.all[name] = encode(part)
+		}
+	}
+	return encode(r.all)
+}
+
+func encode(value any) json.RawMessage {
+	data, err := json.Marshal(value)
+	if err != nil { // unreachable: it came out of JSON
+		panic(err)
+	}
+	return data
+}
