@@ -157,6 +157,14 @@ func (p *player) Do(verb string, args ...string) {
 	p.must(p.oci(append([]string{verb}, args...)...))
 }
 
+func (p *player) Try(verb string, args ...string) string {
+	p.Helper()
+	if res := p.oci(append([]string{verb}, args...)...); res.code != 0 {
+		return res.stderr
+	}
+	return ""
+}
+
 func (p *player) Gone(id string) {
 	p.Helper()
 	select {
