@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 	"k8s.io/utils/cpuset"
 )
@@ -104,7 +105,12 @@ func TestAnOrdinaryContainerIsCutAndWidenedAgain(t *testing.T) {
 		held := grant.CPUs.Union(grant.Idle.CPUSet)
 		online := topology(r).Online
 		pid := r.begin("run", "ordinary")
-		named := r.begin("run", "named", cpus(online.String()))
+		named := r.begin("run", "named", func(s *specs.Spec) {
+			if s.Linux.Resources.Unified = map[string]string{"cpuset.cpus": online.String()}; !unified() {
+				s.Linux.Resources.Unified = nil
+				cpus(online.String())(s)
+			}
+		})
 		for _, who := range []int{pid, named} {
 			if now := parse(r, r.allowed(who)); !now.Equals(online.Difference(held)) {
 				r.Errorf("beside CPU %s an ordinary container runs on %s", held, now)
