@@ -96,6 +96,12 @@ func (m *matter) grant(ledger *shield.Ledger) (shield.Grant, error) {
 		return grant, err
 	}
 	m.hook.Poststart = traits.LatePoststart()
+	if m.config.Classes[grant.Class].Exec == shield.Inherit {
+		if grant.Exec = shield.Inherit; !traits.ExecScheduler() {
+			return grant, fmt.Errorf("class %s gives exec the container's policy (exec = %q), which %s %s cannot: take runc 1.2 or later, or exec = %q",
+				grant.Class, shield.Inherit, traits.Name, traits.Version, shield.Demote)
+		}
+	}
 	grant.Limits = limits
 	if err := m.memory(&grant, traits); err != nil {
 		return grant, err

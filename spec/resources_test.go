@@ -103,11 +103,15 @@ func TestDemoteTakesTheSchedulerAndNothingElse(t *testing.T) {
 		`{"args":["a"],"scheduler":{"policy":"SCHED_FIFO"},"cwd":"/"}`: `{"args":["a"],"cwd":"/"}`,
 		`{"Scheduler":1,"scheduler":2,"x":9007199254740993}`:           `{"x":9007199254740993}`,
 	} {
-		if got, err := spec.Demote([]byte(text)); err != nil || string(got) != want {
-			t.Errorf("%s: %s (%v), want %s", text, got, err, want)
+		process, err := spec.ParseProcess([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if process.Demote(); string(process.JSON()) != want {
+			t.Errorf("%s: %s, want %s", text, process.JSON(), want)
 		}
 	}
-	if _, err := spec.Demote([]byte("null")); !errors.Is(err, spec.ErrNotJSON) {
+	if _, err := spec.ParseProcess([]byte("null")); !errors.Is(err, spec.ErrNotJSON) {
 		t.Error(err)
 	}
 }

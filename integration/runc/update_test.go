@@ -213,3 +213,34 @@ func TestWhatIsAddedByExecRunsOrdinaryWhateverTheEngineCopies(t *testing.T) {
 		r.AsBefore("after delete")
 	})
 }
+
+func TestWithInheritExecRunsAsTheContainerDoes(t *testing.T) {
+	rig.EachWith(t, testhost.Options{Classes: "[class.fifo]\nexec = \"inherit\"\n"}, func(r *rig.Rig) {
+		bundle := r.Bundle("web", rig.Class("fifo"))
+		if strings.Contains(r.Must(r.Plain("--version")).Stdout, "1.1.5") {
+			res, _ := r.TryBegin("create", "web", bundle)
+			refused(r, res, "class fifo", `exec = "inherit"`, "runc 1.1.5", "runc 1.2")
+			return
+		}
+		r.Detach("web", bundle)
+		file := filepath.Join(r.Dir, "process.json")
+		put(r, file, `{"args": ["/bin/sleep", "60"], "cwd": "/", "user": {"uid": 0, "gid": 0}, "scheduler": {"policy": "SCHED_OTHER"}}`)
+		for name, args := range map[string][]string{
+			"json":  {"--process", file, "web"},
+			"flags": {"--env", "A=1", "--env", "B=2", "--cwd", "/bin", "--user", "7:8", "-g", "9", "web", "/bin/sleep", "60"},
+		} {
+			pidFile := filepath.Join(r.Dir, name+".pid")
+			r.Must(r.OCI(append([]string{"exec", "--detach", "--pid-file", pidFile}, args...)...))
+			pid := r.Adopt(pidFile)
+			r.Runs(pid, fifo50.policy, fifo50.priority, shieldCPU)
+			if name == "json" {
+				continue
+			}
+			has(r, "its environment", strings.Join(r.Environ(pid), " "), "A=1", "B=2", "RTSHIELD_CPUS=1")
+			status := strings.Join(strings.Fields(r.Text(fmt.Sprintf("/proc/%d/status", pid))), " ")
+			has(r, "its status", status, "Uid: 7 7 7 7 Gid: 8 8 8 8", "Groups: 9")
+		}
+		r.End("web")
+		r.AsBefore("after delete")
+	})
+}
