@@ -63,6 +63,14 @@ type Host interface {
 	AsBefore(when string)
 }
 
+// Hotplug is what a Host has besides where CPUs can go and come.
+type Hotplug interface {
+	// Plug takes a CPU offline and brings it back.
+	Plug(cpu int)
+	// Spread are the files of the interrupts that their drivers then place anew, whoever had placed them.
+	Spread() []string
+}
+
 type state string
 
 const (
@@ -103,6 +111,11 @@ func Play(h Host, seed uint64, steps int) {
 		h.Fatal(err)
 	}
 	g := &game{Host: h, random: rand.New(rand.NewPCG(seed, 0)), facts: facts, layout: layout, irqs: affinities(), work: unboundWork(h)}
+	if plugs, can := h.(Hotplug); can {
+		for _, file := range plugs.Spread() {
+			delete(g.irqs, file)
+		}
+	}
 	for step := range steps {
 		what := g.step()
 		g.history = append(g.history, what)
@@ -140,7 +153,7 @@ const full = 6
 
 func (g *game) step() string {
 	one := g.any(func(*container) bool { return true })
-	switch dice := g.random.IntN(23); {
+	switch dice := g.random.IntN(24); {
 	case one == nil || dice < 7 && len(g.containers) < full:
 		return g.create()
 	case dice < 8:
@@ -166,7 +179,11 @@ func (g *game) step() string {
 			c.state = ended
 			return "kill " + c.id
 		}
-	case dice < 19:
+	case dice < 17:
+		if plugs, can := g.Host.(Hotplug); can {
+			return g.plug(plugs)
+		}
+	case dice < 20:
 		if c := g.any(func(c *container) bool { return c.state != ended }); c != nil {
 			return g.update(c)
 		}
@@ -177,6 +194,19 @@ func (g *game) step() string {
 	}
 	g.remove(one, true)
 	return "delete --force " + one.id
+}
+
+// plug takes away a CPU for a moment that no container has to itself, and never CPU 0.
+func (g *game) plug(plugs Hotplug) string {
+	free := g.facts.Topology.Online.Difference(g.alive().Held()).Difference(cpuset.New(0)).List()
+	if len(free) == 0 {
+		return "plug nothing"
+	}
+	cpu := free[g.random.IntN(len(free))]
+	plugs.Plug(cpu)
+	g.Do("reconcile")
+	g.granted(g.live(), "after hotplug and reconcile")
+	return fmt.Sprintf("plug CPU %d", cpu)
 }
 
 // update gives a container other CPUs, as an engine tries to: a shielded one keeps its own, an ordinary one gets what

@@ -22,6 +22,7 @@ var (
 	only     = flag.String("vm.only", os.Getenv("RTSHIELD_VM_ONLY"), "boot only the columns with these names, separated by commas")
 	run      = flag.String("vm.run", os.Getenv("RTSHIELD_VM_RUN"), "run only these tests in each VM, as go test -run")
 	seed     = flag.Uint64("vm.seed", 1, "play the random test with this seed; 0 for a fresh one, which it prints")
+	steps    = flag.Int("vm.steps", 200, "how many steps the random test has")
 	parallel = flag.Int("vm.parallel", runtime.NumCPU(), "boot so many VMs at once")
 	limit    = flag.Duration("vm.limit", BootLimit, "the time for each VM, on a machine that has better things to do")
 	keep     = flag.Bool("vm.keep", false, "keep the logs of every VM, not only of those that failed")
@@ -37,7 +38,7 @@ func TestEveryKernelHoldsTheShield(t *testing.T) {
 		t.Fatal(err)
 	}
 	drive(t, Matrix, KernelsPage, Payload{
-		Rtshield: testhost.Rtshield(t), Guest: buildGuest(t, "./guest"), Loop: testhost.Loop(t), Run: *run, Seed: *seed, Irqbalance: irqbalance,
+		Rtshield: testhost.Rtshield(t), Guest: buildGuest(t, "./guest"), Loop: testhost.Loop(t), Run: *run, Seed: *seed, Steps: *steps, Irqbalance: irqbalance,
 		Delegates: map[string]string{
 			"/usr/local/bin/runc": testhost.Runc(t), "/usr/sbin/runc": "/usr/sbin/runc", "/usr/bin/crun": "/usr/bin/crun",
 		},
