@@ -23,10 +23,10 @@ type Store struct {
 
 // LockWait is how long an invocation waits for the lock before it gives up. It stays below HookTimeout, so that a
 // waiting hook says why itself before runc kills it.
-const LockWait = 8 * time.Second
+const LockWait = 30 * time.Second
 
 // HookTimeout is the timeout of our hooks in config.json, in seconds.
-const HookTimeout = 15
+const HookTimeout = 45
 
 func (s Store) path() string { return filepath.Join(s.Dir, "ledger.json") }
 
