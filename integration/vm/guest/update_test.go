@@ -89,6 +89,9 @@ func (r *rig) at(when, id string, pid int, cpus string, others int) {
 
 func TestAnEngineMovesAContainerAndTheShieldFollows(t *testing.T) {
 	onRunc(t, func(r *rig) {
+		if isolated(r) {
+			r.Skip("elsewhere: moves are shown on the kernels without isolcpus=")
+		}
 		r.classes(engineChooses)
 		cores := r.cores()
 		first, second, sibling, last := threadOf(cores[0], 0), threadOf(cores[1], 0), threadOf(cores[1], 1), cores[len(cores)-1]
@@ -125,6 +128,9 @@ func TestAnEngineMovesAContainerAndTheShieldFollows(t *testing.T) {
 
 func TestAMoveMayKeepSomeOfItsCPUs(t *testing.T) {
 	onRunc(t, func(r *rig) {
+		if isolated(r) {
+			r.Skip("elsewhere: moves are shown on the kernels without isolcpus=")
+		}
 		r.classes(engineChooses)
 		cores := r.cores()
 		one := cores[0].String()
@@ -145,6 +151,9 @@ func TestAMoveMayKeepSomeOfItsCPUs(t *testing.T) {
 // A delegate that kills the rtshield above it, before or after the update.
 func TestAMoveThatIsKilledOnItsWayIsEnded(t *testing.T) {
 	onRunc(t, func(r *rig) {
+		if isolated(r) {
+			r.Skip("elsewhere: moves are shown on the kernels without isolcpus=")
+		}
 		r.classes(engineChooses)
 		cores := r.cores()
 		first, second := threadOf(cores[0], 0), threadOf(cores[1], 0)
