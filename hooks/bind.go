@@ -68,10 +68,7 @@ func (c call) bindPartition(grant *shield.Grant) error {
 		return fmt.Errorf("container %s: its cgroup %s is not right below the root, where config.json puts it, and before Linux 6.7 it cannot be a partition there",
 			grant.Name, place.Dir)
 	}
-	if grant.Idle.IsEmpty() {
-		return nil
-	}
-	return reconcile.MakeIdle(c.host, grant)
+	return nil
 }
 
 // pin sets the affinity of the container's first process, all threads of it, where there is no cpuset for it.

@@ -3,7 +3,6 @@ package runtime
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
 	"github.com/rtshield/rtshield/internal/reconcile"
@@ -56,18 +55,20 @@ func (c *change) move(to shield.CPUs) (int, error) {
 	if err != nil {
 		return 1, err
 	}
-	if err := moved.Accept(shield.Update{Mems: c.asked.Mems, Quota: c.asked.Quota, RTRuntime: c.asked.RTRuntime, RTPeriod: c.asked.RTPeriod, Idle: c.asked.Idle, Other: c.asked.Other}); err != nil {
-		return 1, errors.Join(err, c.settle(nil))
+	rest := c.asked
+	rest.CPUs = ""
+	if err := moved.Accept(rest); err != nil {
+		return 1, errors.Join(err, c.settle(*moved))
 	}
 	c.keep(*moved)
 	code, err := c.run()
-	if err != nil || code != 0 {
-		return code, errors.Join(err, c.settle(nil))
+	if err == nil && code == 0 {
+		err = c.holds(*moved)
 	}
-	if err := c.holds(*moved); err != nil {
-		return 1, errors.Join(err, c.settle(nil))
+	if err = errors.Join(err, c.settle(*moved)); err != nil && code == 0 {
+		code = 1
 	}
-	return 0, c.settle(moved)
+	return code, err
 }
 
 // clean claims the new CPUs beside the old ones, and gives the grant as it will be.
@@ -93,11 +94,6 @@ func (c *change) clean(to shield.CPUs) (*shield.Grant, error) {
 	if err != nil {
 		return nil, err
 	}
-	if grant.Level == shield.LevelPartition && !moved.Idle.IsEmpty() {
-		if err := reconcile.MakeIdle(system, grant); err != nil {
-			return nil, err
-		}
-	}
 	grant.Move = &shield.Move{CPUs: moved.CPUs, Idle: moved.Idle, Owner: owner}
 	needs := *grant
 	report, err := reconcile.Run(system, session)
@@ -116,8 +112,8 @@ func (c *change) clean(to shield.CPUs) (*shield.Grant, error) {
 	return &moved, nil
 }
 
-// settle ends a move: moved is the grant as it is now, nil if it stays where it was.
-func (c *change) settle(moved *shield.Grant) error {
+// settle ends a move. The container is where its cgroup says: a delegate that fails may have come as far as that.
+func (c *change) settle(moved shield.Grant) error {
 	session, err := c.store.Open("update of " + c.key.ID)
 	if err != nil {
 		return err
@@ -127,17 +123,19 @@ func (c *change) settle(moved *shield.Grant) error {
 	if grant == nil {
 		return nil
 	}
-	if grant.Move = nil; moved != nil {
+	grant.Move = nil
+	if now, err := hostcpuset.CPUs(system, grant.Cgroups.Cpuset); err == nil && now.Equals(moved.CPUs.CPUSet) {
 		grant.CPUs, grant.Idle, grant.Mems, grant.Asked, grant.Start = moved.CPUs, moved.Idle, moved.Mems, moved.Asked, nil
 	}
-	report, err := reconcile.Run(system, session)
-	if err != nil {
+	if _, err := reconcile.Run(system, session); err != nil {
 		return err
 	}
-	for _, refused := range report.Refused {
-		if grant := session.Grant(c.key); grant != nil && grant.Needs(refused.Knob) {
-			fmt.Fprintln(os.Stderr, message(fmt.Errorf("%s: %w", refused.Knob, refused.Err)))
-		}
+	if grant = session.Grant(c.key); grant == nil {
+		return nil
+	}
+	now, err := hostcpuset.Effective(system, grant.Cgroups.Cpuset)
+	if err != nil || !now.Equals(grant.CPUs.CPUSet) {
+		return errors.Join(fmt.Errorf("after the update container %s may run on CPU %s, and was granted %s", grant.Name, now, grant.CPUs), err)
 	}
 	return nil
 }

@@ -23,6 +23,7 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev 2>/dev/null
 mkdir -p /dev/pts /dev/shm
+ln -s /proc/self/fd/0 /dev/stdin # crun reads resources there
 mount -t devpts devpts /dev/pts
 mount -t tmpfs -o mode=755 run /run
 mount -t tmpfs tmp /tmp

@@ -50,6 +50,9 @@ type Refusal struct {
 func Run(root host.Root, session *shield.Session) (Report, error) {
 	report := Report{Dropped: sweep(root, session.Ledger)}
 	adoptLeftover(root, session.Ledger)
+	if err := makeIdle(root, session.Ledger); err != nil {
+		return report, err
+	}
 	seen, err := observe(root, session.Ledger)
 	if err != nil {
 		return report, err
@@ -166,15 +169,22 @@ func restoreDropIn(root host.Root, ledger *shield.Ledger, unit string) bool {
 // IdleDir is the cgroup v2 directory, right below the mount, whose partition keeps idle siblings from all tasks.
 const IdleDir = "rtshield-idle"
 
-// MakeIdle makes it for a grant.
-func MakeIdle(root host.Root, grant *shield.Grant) error {
-	place, _, err := root.Controller(os.Getpid(), "cpuset")
-	if err != nil {
-		return err
-	}
-	grant.Cgroups.Idle = filepath.Join(place.Mount, IdleDir)
-	if err := os.Mkdir(root.Path(grant.Cgroups.Idle), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("cgroup for idle siblings: %w", err)
+// makeIdle makes it for the grants that need it. A grant that goes to a sibling of its CPU needs none for a moment, and then
+// it is gone.
+func makeIdle(root host.Root, ledger *shield.Ledger) error {
+	for i := range ledger.Grants {
+		grant := &ledger.Grants[i]
+		if len(grant.Cgroups.Partition) == 0 || grant.Idle.IsEmpty() && (grant.Move == nil || grant.Move.Idle.IsEmpty()) {
+			continue
+		}
+		place, _, err := root.Controller(os.Getpid(), "cpuset")
+		if err != nil {
+			return err
+		}
+		grant.Cgroups.Idle = filepath.Join(place.Mount, IdleDir)
+		if err := os.Mkdir(root.Path(grant.Cgroups.Idle), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("cgroup for idle siblings: %w", err)
+		}
 	}
 	return nil
 }

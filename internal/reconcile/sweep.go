@@ -33,7 +33,7 @@ func endMove(root host.Root, grant *shield.Grant) {
 		return
 	}
 	if now, err := hostcpuset.CPUs(root, grant.Cgroups.Cpuset); err == nil && now.Equals(grant.Move.CPUs.CPUSet) {
-		grant.CPUs, grant.Idle = grant.Move.CPUs, grant.Move.Idle
+		grant.CPUs, grant.Idle, grant.Asked.CPUs = grant.Move.CPUs, grant.Move.Idle, grant.Move.CPUs.String()
 		if mems, err := root.ReadList(grant.Cgroups.Cpuset, "cpuset.mems"); err == nil {
 			grant.Mems = shield.CPUsOf(mems)
 		}

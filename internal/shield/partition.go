@@ -26,7 +26,8 @@ func planPartitions(ledger *Ledger, seen Observation) []Setting {
 		}
 		cpus, siblings := grant.CPUs.CPUSet, grant.Idle.CPUSet
 		if grant.Move != nil {
-			cpus, siblings = cpus.Union(grant.Move.CPUs.CPUSet), siblings.Union(grant.Move.Idle.CPUSet)
+			cpus = cpus.Union(grant.Move.CPUs.CPUSet)
+			siblings = siblings.Union(grant.Move.Idle.CPUSet).Difference(cpus) // from a CPU to its sibling
 		}
 		if !grant.Local {
 			for _, dir := range chain {
