@@ -240,7 +240,7 @@ func record(root host.Root, ledger *shield.Ledger, settings []shield.Setting) (a
 		if _, known := ledger.Baselines[setting.Knob.String()]; known || !ours || setting.Fixed != "" {
 			continue
 		}
-		ledger.Note(setting.Knob, setting.Baseline)
+		ledger.Note(setting.Knob, setting.Had())
 		if setting.Kind == shield.AllowedCPUs {
 			noteDropIn(root, ledger, setting.Name)
 		}

@@ -65,10 +65,10 @@ func remember(ledger *shield.Ledger, setting shield.Setting) (news bool) {
 	if ledger.Given == nil {
 		ledger.Given = map[string]string{}
 	}
-	if setting.Want == setting.Baseline || ledger.Given[setting.Want] == setting.Baseline {
+	if setting.Want == setting.Had() || ledger.Given[setting.Want] == setting.Had() {
 		return false
 	}
-	ledger.Given[setting.Want] = setting.Baseline
+	ledger.Given[setting.Want] = setting.Had()
 	return true
 }
 

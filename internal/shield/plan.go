@@ -130,6 +130,8 @@ type Setting struct {
 	Knob
 	// Baseline is the value before rtshield, Now the kernel's, Want the one it should have.
 	Baseline, Now, Want string
+	// Whole is what a thread had, where Baseline is only what its cpuset lets it have of that now.
+	Whole string
 	// Fixed says why the kernel will not take Want, where that is known without trying.
 	Fixed string
 	// Written says that we have written this interrupt before, so that what it reads now cannot be trusted for a moment:
@@ -145,6 +147,14 @@ type Setting struct {
 	// Follows: its baseline stays noted even if nothing is written here: writing the governor may change it too, a thread
 	// waits for a CPU that is offline, a cpuset would look like a copy of one above it.
 	Follows bool
+}
+
+// Had is the value to note: what the knob had before rtshield.
+func (s Setting) Had() string {
+	if s.Whole != "" {
+		return s.Whole
+	}
+	return s.Baseline
 }
 
 // Differs says whether the kernel has to be told.

@@ -33,6 +33,7 @@ func planThreads(ledger *Ledger, seen Observation) []Setting {
 		}
 		if known {
 			baseline, _ = cpuset.Parse(recorded)
+			setting.Whole = baseline.String()
 			// What it had of an offline CPU, or of one that its cpuset has to do without, it can only be given once that is back.
 			setting.Follows = !baseline.IsSubsetOf(seen.Online) || len(ledger.Grants) > 0 && !baseline.IsSubsetOf(state.Allowed)
 			if within := baseline.Intersection(state.Allowed); !within.IsEmpty() {
