@@ -26,7 +26,7 @@ OTHER = $(shell $(GO) list ./... | grep -vE '/(internal|spec|runtime)(/|$$)')
 # Prerequisites below are an order (setup, then build), also under make -j.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup build runc demo test vmtest vmtest-systemd bench lint fmt fmt-check clean install uninstall
+.PHONY: help setup build runc containerd demo test vmtest vmtest-systemd bench lint fmt fmt-check clean install uninstall
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,15 +46,24 @@ runc: ## build bin/runc from the version in go.mod
 	$(GO) build -buildvcs=false -trimpath -tags 'seccomp urfave_cli_no_docs' \
 		-o $(BIN)/runc github.com/opencontainers/runc
 
+# A module of its own: what it requires is nothing of ours.
+CONTAINERD := v2.4.2
+
+containerd: ## build the containerd that the tests drive through its CRI, into bin/containerd
+	@mkdir -p $(BIN)/containerd
+	GOBIN=$(BIN)/containerd CGO_ENABLED=0 $(GO) install -buildvcs=false -trimpath -ldflags '-s -w' \
+		$(addprefix github.com/containerd/containerd/v2/cmd/,$(addsuffix @$(CONTAINERD),containerd ctr containerd-shim-runc-v2))
+
 demo: setup build runc ## run one container under load three ways, and compare (as root)
 	@$(STATIC) -o $(BIN)/probe ./integration/demo/probe
 	@$(STATIC) -o $(BIN)/demo ./integration/demo
 	@$(ALONE) $(BIN)/demo $(DEMOFLAGS)
 
-test: setup build runc fmt-check ## run all tests, on this host and on kernels in VMs (as root)
+test: setup build runc containerd fmt-check ## run all tests, on this host and on kernels in VMs (as root)
 	$(GO) vet ./...
 	@$(STATIC) -o $(BIN)/testsum ./scripts/testsum
-	@RTSHIELD_VM=1 RTSHIELD_TEST_RUNC=$(BIN)/runc RTSHIELD_BIN=$(BIN)/rtshield GO=$(GO) \
+	@RTSHIELD_VM=1 RTSHIELD_TEST_RUNC=$(BIN)/runc RTSHIELD_TEST_CONTAINERD=$(BIN)/containerd \
+		RTSHIELD_BIN=$(BIN)/rtshield GO=$(GO) \
 		$(BIN)/testsum -race $(PURE) -- -count=1 -p 1 -timeout 80m $(OTHER)
 
 vmtest: setup build runc ## boot real-time kernels in VMs, and write what holds on each to docs/kernels.md (minutes)

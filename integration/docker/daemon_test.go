@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -17,33 +16,37 @@ import (
 
 // daemon is a dockerd with everything in one directory, and containers in a cgroup that nobody else has.
 type daemon struct {
-	dir      string
-	cgroup   string // /name, in every hierarchy
+	*testhost.Place
 	rtshield string // the link in dir, which the daemon knows
 	policy   testhost.PolicyFile
 	online   cpuset.CPUSet
 	cmd      *exec.Cmd
 	log      *os.File
 	exited   chan error
-	found    map[string]bool // of leftovers, those from before
+	// liveRestore: containers outlive the daemon.
+	liveRestore bool
 }
 
-func (d *daemon) path(name string) string { return filepath.Join(d.dir, name) }
+func (d *daemon) path(name string) string { return d.Path(name) }
 func (d *daemon) socket() string          { return "unix://" + d.path("docker.sock") }
 
 func startDaemon() (*daemon, error) {
-	// A short path without the product's name in it: a socket's is at most 107 bytes, and tests look for the name.
-	dir, err := os.MkdirTemp("", "dockertest-")
+	place, err := testhost.NewPlace("dockertest")
 	if err != nil {
 		return nil, err
 	}
-	d := &daemon{dir: dir, cgroup: fmt.Sprintf("/dockertest-%d", os.Getpid()), found: leftovers()}
+	d := &daemon{Place: place}
 	if err := d.equip(); err != nil {
 		return d, err
 	}
 	if d.log, err = os.Create(d.path("log")); err != nil {
 		return d, err
 	}
+	return d, d.launch()
+}
+
+// launch starts dockerd, and waits until it answers.
+func (d *daemon) launch() error {
 	d.cmd = exec.Command("dockerd", "--bridge=none", "--iptables=false", "--ip6tables=false", "-H", d.socket(),
 		"--data-root", d.path("data"), "--exec-root", d.path("exec"), "-p", d.path("docker.pid"),
 		"--config-file", d.path("daemon.json"))
@@ -53,11 +56,12 @@ func startDaemon() (*daemon, error) {
 	// "we" is for the kernel the thread that forks, so TestMain keeps to the first, which lives as long as the process.
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	if err := d.cmd.Start(); err != nil {
-		return d, fmt.Errorf("%w: install docker.io (make setup)", err)
+		return fmt.Errorf("%w: install docker.io (make setup)", err)
 	}
-	d.exited = make(chan error, 1)
-	go func() { d.exited <- d.cmd.Wait() }()
-	return d, testhost.Poll(30*time.Second, func() error {
+	cmd, exited := d.cmd, make(chan error, 1)
+	d.exited = exited
+	go func() { exited <- cmd.Wait() }()
+	return testhost.Poll(30*time.Second, func() error {
 		_, err := d.cli("version", "--format", "{{.Server.Version}}").succeeded()
 		return err
 	})
@@ -96,7 +100,7 @@ func (d *daemon) equip() error {
 
 // writePolicy writes the policy that all tests start with.
 func (d *daemon) writePolicy(delegates ...string) (err error) {
-	options := testhost.Options{Dir: d.dir, Delegates: delegates}
+	options := testhost.Options{Dir: d.Dir, Delegates: delegates}
 	// One CPU in the shield, as on the smallest host: that a second container is refused shows on every machine then.
 	if d.online.Size() > 2 {
 		options.Layout = fmt.Sprintf("shield = %q", shieldedCPU())
@@ -111,7 +115,7 @@ func (d *daemon) configure(defaultRuntime string) error {
 		runtimes[name] = map[string]string{"path": d.path("bin/" + name)}
 	}
 	text, err := json.Marshal(map[string]any{
-		"runtimes": runtimes, "default-runtime": defaultRuntime, "cgroup-parent": d.cgroup,
+		"runtimes": runtimes, "default-runtime": defaultRuntime, "cgroup-parent": d.Cgroup, "live-restore": d.liveRestore,
 	})
 	if err != nil {
 		return err

@@ -60,7 +60,7 @@ func (d *daemon) cliWith(stdin io.Reader, args ...string) result {
 func (d *daemon) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "docker", append([]string{"-H", d.socket()}, args...)...)
 	// Nothing of the person's who runs the tests: no config.json, no DOCKER_HOST.
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + d.dir, "DOCKER_CONFIG=" + d.path("cli")}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + d.Dir, "DOCKER_CONFIG=" + d.path("cli")}
 	cmd.WaitDelay = time.Second
 	return cmd
 }

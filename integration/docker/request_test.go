@@ -73,7 +73,7 @@ func TestWhateverItsRightsThePolicyIsTheSame(t *testing.T) {
 func TestCgroupsAboveItGetABudgetAndGiveItBack(t *testing.T) {
 	unchanged(t)
 	const file = "cpu.rt_runtime_us"
-	top := engine.cgroup + "/top"
+	top := engine.Cgroup + "/top"
 	if _, err := os.Stat("/sys/fs/cgroup/cpu/" + file); err != nil {
 		t.Skip("this kernel gives cgroups no real-time budget (no RT_GROUP_SCHED, or cgroup v2)")
 	}
@@ -89,7 +89,7 @@ func TestCgroupsAboveItGetABudgetAndGiveItBack(t *testing.T) {
 	})
 	c := start(t, "rtshield-fifo", "--cgroup-parent", top+"/below", img, loop)
 	scheduled(t, c, fifo())
-	above := []string{engine.cgroup, top, top + "/below"}
+	above := []string{engine.Cgroup, top, top + "/below"}
 	for _, dir := range above {
 		if budget := read(t, "/sys/fs/cgroup/cpu"+dir+"/"+file); budget == "0" {
 			t.Errorf("%s of %s is %s while the container runs", file, dir, budget)

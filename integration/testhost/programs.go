@@ -57,6 +57,26 @@ var FindRunc = sync.OnceValues(func() (string, error) {
 		"-tags", "seccomp urfave_cli_no_docs", "github.com/opencontainers/runc")
 })
 
+// FindContainerd gives the directory with the containerd, its shim and ctr that the Makefile names: RTSHIELD_TEST_CONTAINERD,
+// or bin/containerd, built if it is not there.
+var FindContainerd = sync.OnceValues(func() (string, error) {
+	if dir := os.Getenv("RTSHIELD_TEST_CONTAINERD"); dir != "" {
+		return filepath.Abs(dir)
+	}
+	module, err := root()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(module, "bin/containerd")
+	if _, err := os.Stat(filepath.Join(dir, "containerd")); err == nil {
+		return dir, nil
+	}
+	if out, err := exec.Command("make", "-C", module, "containerd").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("make containerd: %w\n%s", err, out)
+	}
+	return dir, nil
+})
+
 func find(variable, file string, always bool, build ...string) (string, error) {
 	if path := os.Getenv(variable); path != "" {
 		if _, err := os.Stat(path); err != nil {

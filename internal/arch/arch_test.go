@@ -41,7 +41,7 @@ var may = []struct {
 // banned are libraries that the program must not link, because every OCI verb would pay for their initialisation.
 var banned = []string{
 	"github.com/prometheus/procfs", "github.com/opencontainers/cgroups", "github.com/opencontainers/runtime-spec/specs-go",
-	"github.com/godbus/dbus", "net/http",
+	"github.com/godbus/dbus", "net/http", "google.golang.org/grpc", "google.golang.org/protobuf", "k8s.io/cri-api",
 }
 
 func fits(pattern, room string) bool {

@@ -1,0 +1,108 @@
+package cri_test
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/rtshield/rtshield/integration/testhost"
+)
+
+// ofParent gives the process above another.
+func ofParent(t *testing.T, pid int) int {
+	t.Helper()
+	for line := range strings.Lines(testhost.Read(t, fmt.Sprintf("/proc/%d/status", pid))) {
+		if text, found := strings.CutPrefix(line, "PPid:"); found {
+			above, err := strconv.Atoi(strings.TrimSpace(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return above
+		}
+	}
+	t.Fatal("no PPid")
+	return 0
+}
+
+func kill9(t *testing.T, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Errorf("kill -9 %d: %v", pid, err)
+	}
+}
+
+// gone waits until a process runs no more, whether or not somebody has asked for its status.
+func gone(t *testing.T, pid int) {
+	t.Helper()
+	testhost.Eventually(t, patience, func() error {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err == nil && !strings.Contains(string(status), "State:\tZ") {
+			return fmt.Errorf("pid %d is still there", pid)
+		}
+		return nil
+	})
+}
+
+func TestAContainerKeepsItsShieldWhileContainerdIsGone(t *testing.T) {
+	unchanged(t)
+	p := runPod(t, "rtshield", asking)
+	c := p.start(static(shielded()), loop)
+	before, pause := c.pid(), p.pause()
+	engine.kill9()
+	scheduled(t, "without containerd", before, fifo())
+	if list := grants(t); len(list) != 1 || list[0].PID != before || list[0].State != "bound" {
+		t.Errorf("without containerd the grants are %+v", list)
+	}
+	if err := engine.launch(); err != nil { // also what an upgrade does
+		t.Fatalf("%v\n%s", err, engine.lastWords())
+	}
+	if c.pid() != before || p.pause() != pause {
+		t.Errorf("the container was pid %d, is %d; pause was %d, is %d", before, c.pid(), pause, p.pause())
+	}
+	p.holds("after its return", c)
+	if err := c.update(static(shielded())); err != nil { // the kubelet says all of it again
+		t.Error(err)
+	}
+	if _, _, err := c.probe(probeBound, "true"); err != nil {
+		t.Error(err)
+	}
+	p.holds("after the next update", c)
+	c.stop()
+	nothing(t, "after its end")
+}
+
+func TestAKilledShimTakesItsPodAlongAndLeavesNothing(t *testing.T) {
+	unchanged(t)
+	p := runPod(t, "rtshield", asking)
+	c := p.start(static(shielded()), loop)
+	pid, pause := c.pid(), p.pause()
+	shim := ofParent(t, pid)
+	if name := testhost.Read(t, fmt.Sprintf("/proc/%d/comm", shim)); !strings.HasPrefix(name, "containerd-shim") {
+		t.Fatalf("above the container is %q, no shim", name)
+	}
+	kill9(t, shim) // of the whole pod
+	gone(t, pid)
+	gone(t, pause)
+	released(t)
+	// The kubelet makes the pod anew.
+	next := runPod(t, "rtshield", asking)
+	next.holds("its successor", next.start(static(shielded()), loop))
+}
+
+func TestAContainerThatIsKilledForItsMemoryIsReleased(t *testing.T) {
+	unchanged(t)
+	p := runPod(t, "rtshield", asking)
+	resources := static(shielded())
+	resources.MemoryLimitInBytes, resources.MemorySwapLimitInBytes = 8<<20, 8<<20
+	c := p.start(resources, "sh", "-c", "sleep 0.5; exec tail /dev/zero")
+	p.holds("before", c)
+	if status := c.ended(); status.ExitCode != 137 {
+		t.Errorf("it ended with %d (%s)", status.ExitCode, status.Reason)
+	}
+	nothing(t, "after its end")
+	next := p.start(static(shielded()), loop)
+	p.holds("its successor", next)
+}
