@@ -12,9 +12,9 @@ import (
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
-	"golang.org/x/sys/unix"
 
 	"github.com/rtshield/rtshield/internal/config/location"
+	"github.com/rtshield/rtshield/internal/privilege"
 	"github.com/rtshield/rtshield/internal/shield"
 )
 
@@ -82,18 +82,8 @@ func StateDir() string {
 
 // readTrusted reads the file if only root can have written it: it says who may outrank the kernel's own threads.
 func readTrusted(path string) ([]byte, error) {
-	for _, name := range []string{filepath.Dir(path), path} {
-		var stat unix.Stat_t
-		if err := unix.Stat(name, &stat); err != nil {
-			return nil, &fs.PathError{Op: "policy file", Path: name, Err: err}
-		}
-		if stat.Uid != 0 && int(stat.Uid) != os.Geteuid() {
-			return nil, fmt.Errorf("policy file: %s belongs to uid %d: make it root's", name, stat.Uid)
-		}
-		// A sticky directory such as /tmp lets others add files, not replace root's.
-		if stat.Mode&0o022 != 0 && stat.Mode&unix.S_ISVTX == 0 {
-			return nil, fmt.Errorf("policy file: %s has mode %04o, so that others could change it: chmod go-w %s", name, stat.Mode&0o7777, name)
-		}
+	if err := privilege.Trusted(path); err != nil {
+		return nil, fmt.Errorf("policy file: %w", err)
 	}
 	return os.ReadFile(path)
 }
