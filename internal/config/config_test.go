@@ -66,6 +66,9 @@ func TestErrorsGiveFileLineAndExpectation(t *testing.T) {
 		{"[class.fifo]\ngovernor = \"\"", `p.toml:2: governor = "": expected "keep" or a name out of scaling_available_governors`},
 		{"[class.fifo]\nenergy_performance_preference = \"300\"", `p.toml:2: energy_performance_preference = "300"`},
 		{"[class.fifo]\nscaling_min_freq = \"min\"", `p.toml:2: scaling_min_freq = "min": expected "keep", "max" or a frequency`},
+		{"[class.fifo]\nrttime = \"soon\"", `p.toml:2: rttime = "soon": expected a duration such as 500ms, or 0 for none`},
+		{"[class.fifo]\nrttime = \"1ms\"", `p.toml:2: rttime = "1ms": expected 10ms to 1h0m0s`},
+		{"[class.batch]\nrttime = \"1s\"", `p.toml:2: rttime = "1s": expected no rttime`},
 		{"[class.fifo]\nfair_server = \"on\"", `p.toml:2: fair_server = "on": expected "keep" or "off"`},
 	} {
 		_, err := Parse("p.toml", []byte(c.text))
