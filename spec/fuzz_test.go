@@ -239,7 +239,7 @@ func FuzzResources(f *testing.F) {
 		want, runcErr := decode(data)
 		resources, err := ParseResources(data)
 		if err != nil {
-			if runcErr == nil && (errors.Is(err, ErrNotJSON) || !strings.Contains(err.Error(), "stands twice")) {
+			if runcErr == nil && (errors.Is(err, ErrNotJSON) || !strings.Contains(err.Error(), "stands twice") || string(data) == "null") {
 				t.Errorf("runc reads %s, and we do not: %v", data, err)
 			}
 			return
@@ -284,4 +284,17 @@ func FuzzResources(f *testing.F) {
 			t.Errorf("%s became %s", data, resources.JSON())
 		}
 	})
+}
+
+// A judge that refuses everything would find no fault.
+func TestTheJudgeAcceptsWhatEnginesWrite(t *testing.T) {
+	for _, file := range recorded(t) {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(data) > 0 && runcReads(data) == nil && filepath.Base(file) != "unknown-fields.json" {
+			t.Errorf("runc refuses %s", file)
+		}
+	}
 }

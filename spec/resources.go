@@ -41,7 +41,7 @@ func ParseResources(data []byte) (*Resources, error) {
 	if err := json.NewDecoder(bytes.NewReader(data)).Decode(&first); err != nil {
 		return nil, fmt.Errorf("resources: %w: %w", ErrNotJSON, err)
 	}
-	if err := r.all.read("resources", first, resourcesKeys); err != nil {
+	if err := r.all.read("the outermost object", first, resourcesKeys); err != nil {
 		return nil, err
 	}
 	for _, part := range []struct {
@@ -68,7 +68,9 @@ func (o *object) read(where string, text json.RawMessage, known []string) error 
 		return fmt.Errorf("resources: %s: %w: %w", where, ErrNotJSON, err)
 	}
 	count := 0
-	gjson.ParseBytes(text).ForEach(func(_, _ gjson.Result) bool { count++; return true })
+	if len(members) > 0 {
+		gjson.ParseBytes(text).ForEach(func(_, _ gjson.Result) bool { count++; return true })
+	}
 	for key, value := range members {
 		name := key
 		if i := slices.IndexFunc(known, func(name string) bool { return strings.EqualFold(key, name) }); i >= 0 {
@@ -77,7 +79,7 @@ func (o *object) read(where string, text json.RawMessage, known []string) error 
 		(*o)[name] = value
 	}
 	if count != len(*o) {
-		return fmt.Errorf("resources: %s: a key stands twice", where)
+		return fmt.Errorf("resources: in %s a key stands twice", where)
 	}
 	return nil
 }
