@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -36,6 +37,7 @@ type file struct {
 	Runtime struct {
 		Delegates []string `toml:"delegates"`
 		State     string   `toml:"state"`
+		Classes   []string `toml:"classes"`
 	} `toml:"runtime"`
 	Layout struct {
 		Shield   string   `toml:"shield"`
@@ -127,7 +129,23 @@ func Parse(path string, data []byte) (Config, error) {
 		}
 		config.Classes[name] = built
 	}
+	if err := offer(config.Classes, parsed.Runtime.Classes); err != nil {
+		return Config{}, at(err, "runtime")
+	}
 	return config, nil
+}
+
+// offer leaves only the classes that may be asked for. None named: all.
+func offer(classes map[string]shield.Class, offered []string) error {
+	for _, name := range offered {
+		if _, known := classes[name]; !known {
+			return option("classes", name, "classes of this file, or built in")
+		}
+	}
+	if offered != nil {
+		maps.DeleteFunc(classes, func(name string, _ shield.Class) bool { return !slices.Contains(offered, name) })
+	}
+	return nil
 }
 
 func checkLayout(layout shield.LayoutSpec) error {
