@@ -26,7 +26,7 @@ OTHER = $(shell $(GO) list ./... | grep -vE '/(internal|spec|runtime)(/|$$)')
 # Prerequisites below are an order (setup, then build), also under make -j.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup build runc containerd demo test vmtest vmtest-systemd bench lint fmt fmt-check clean install uninstall
+.PHONY: help setup build runc containerd demo test vmtest vmtest-systemd fuzz bench lint fmt fmt-check clean install uninstall
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,7 @@ demo: setup build runc ## run one container under load three ways, and compare (
 test: setup build runc containerd fmt-check ## run all tests, on this host and on kernels in VMs (as root)
 	$(GO) vet ./...
 	@$(STATIC) -o $(BIN)/testsum ./scripts/testsum
+	@GO=$(GO) scripts/fuzz.sh 2s
 	@RTSHIELD_VM=1 RTSHIELD_TEST_RUNC=$(BIN)/runc RTSHIELD_TEST_CONTAINERD=$(BIN)/containerd \
 		RTSHIELD_BIN=$(BIN)/rtshield GO=$(GO) \
 		$(BIN)/testsum -race $(PURE) -- -count=1 -p 1 -timeout 80m $(OTHER)
@@ -73,6 +74,12 @@ vmtest: setup build runc ## boot real-time kernels in VMs, and write what holds 
 vmtest-systemd: setup build runc ## the same with systemd, Docker and irqbalance in the VMs (minutes)
 	RTSHIELD_VM_SYSTEMD=1 RTSHIELD_TEST_RUNC=$(BIN)/runc RTSHIELD_BIN=$(BIN)/rtshield \
 		RTSHIELD_VM_TABLE=$(CURDIR)/docs/kernels-systemd.md $(GO) test -count=1 -timeout 45m -v ./integration/vm -args -vm.limit 20m
+
+# FUZZTIME is for each target, PATTERN chooses some.
+FUZZTIME ?= 10m
+
+fuzz: ## run every fuzz target for FUZZTIME=10m, one line each
+	@GO=$(GO) scripts/fuzz.sh $(FUZZTIME) $(PATTERN)
 
 bench: setup build runc ## time rtshield against plain runc, in pairs (as root)
 	@$(STATIC) -o $(BIN)/bench ./integration/bench

@@ -27,16 +27,12 @@ func Run(args []string, stdin io.Reader) error {
 	if err != nil {
 		return err
 	}
-	// What we need of the specification's State (runtime.md). Its Go package compiles tables at start-up.
-	var container struct {
-		ID  string `json:"id"`
-		Pid int    `json:"pid"`
-	}
-	if err := json.NewDecoder(io.LimitReader(stdin, 1<<20)).Decode(&container); err != nil {
+	container, err := readState(stdin)
+	if err != nil {
 		return fmt.Errorf("hook %s: container state on stdin: %w", when, err)
 	}
-	if container.ID == "" {
-		return fmt.Errorf("hook %s: container state on stdin has no id", when)
+	if container.Pid <= 0 && when != "poststop" {
+		return fmt.Errorf("hook %s: container state on stdin has no pid: nothing runs yet, or no more", when)
 	}
 	bootID, err := host.System.BootID()
 	if err != nil {
@@ -56,6 +52,26 @@ func Run(args []string, stdin io.Reader) error {
 	}
 	return fmt.Errorf("hook %q: no such hook", when)
 }
+
+// state is what we need of the specification's State (runtime.md). Its Go package compiles tables at start-up.
+type state struct {
+	ID  string `json:"id"`
+	Pid int    `json:"pid"`
+}
+
+func readState(stdin io.Reader) (state, error) {
+	var s state
+	if err := json.NewDecoder(io.LimitReader(stdin, maxState)).Decode(&s); err != nil {
+		return s, err
+	}
+	if s.ID == "" {
+		return s, errors.New("no id")
+	}
+	return s, nil
+}
+
+// maxState bounds a container's state. It holds the annotations, of which Kubernetes allows 256 kB.
+const maxState = 1 << 22
 
 func parse(args []string) (when, state, root string, err error) {
 	wrong := errors.New("usage: rtshield hook createRuntime|poststart|poststop --state DIR --root ROOT (called by the runtime, with the container's state on stdin)")

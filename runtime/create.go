@@ -5,15 +5,20 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/rtshield/rtshield/internal/privilege"
 	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
 	"github.com/rtshield/rtshield/runtime/argv"
 	"github.com/rtshield/rtshield/runtime/delegate"
+	"github.com/rtshield/rtshield/spec"
 )
 
 // create prepares the bundle of create, run and restore, and becomes the delegate. It returns only with an error, and
 // then nothing has changed.
 func create(inv argv.Invocation) error {
+	if err := privilege.Shield(); err != nil {
+		return rootless(inv, err)
+	}
 	m, err := gather(inv.Bundle, inv.Root, inv.ID, linkClass(inv.Argv[0]))
 	if errors.Is(err, errNothing) {
 		return delegate.PassOn(inv.Argv)
@@ -43,6 +48,22 @@ func create(inv argv.Invocation) error {
 		return errors.Join(err, reconcile.Release(system, store, m.request.Key))
 	}
 	return errors.Join(delegate.Become(m.delegate, inv.Argv), reconcile.Release(system, store, m.request.Key))
+}
+
+// rootless creates a container where nobody can be shielded: one that asks for it is told why, and any other is the
+// delegate's, without a look at the policy file, which may be root's alone to read.
+func rootless(inv argv.Invocation, why error) error {
+	document, err := spec.Load(inv.Bundle)
+	if err == nil {
+		request, err := document.Request(shield.Key{ID: inv.ID}, linkClass(inv.Argv[0]))
+		if err != nil {
+			return fmt.Errorf("container %s: %w", request.Name, err)
+		}
+		if request.Asks() {
+			return fmt.Errorf("container %s asks for a shield, but %w", request.Name, why)
+		}
+	}
+	return delegate.PassOn(inv.Argv)
 }
 
 // admit gives the container its grant, on paper: the createRuntime hook makes it real.

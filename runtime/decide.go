@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -87,7 +88,7 @@ func (m *matter) grant(ledger *shield.Ledger) (shield.Grant, error) {
 			return grant, fmt.Errorf("annotation %s = %q: %w", choice.Source, choice.Value, err)
 		}
 	}
-	rlimits, limits, err := rlimits(m.config.Classes[grant.Class])
+	rlimits, limits, err := rlimits(m.config.Classes[grant.Class], m.request)
 	if err != nil {
 		return grant, fmt.Errorf("container %s: %w", m.request.Name, err)
 	}
@@ -113,20 +114,23 @@ func (m *matter) grant(ledger *shield.Ledger) (shield.Grant, error) {
 }
 
 // rlimits are those that the class asks for and this host may give.
-func rlimits(class shield.Class) (give []spec.Rlimit, limits []shield.Limit, err error) {
+func rlimits(class shield.Class, request shield.Request) (give []spec.Rlimit, limits []shield.Limit, err error) {
+	if class.RTTime != 0 && request.RTTime == nil {
+		give = append(give, fuse(class.RTTime))
+	}
 	for _, wish := range []struct {
 		want     shield.Wish
 		option   string
 		rlimit   spec.Rlimit
 		resource int
 	}{
-		{class.RTPrio, "rtprio", spec.Rlimit{Type: "RLIMIT_RTPRIO", Value: uint64(class.MaxPriority)}, unix.RLIMIT_RTPRIO},
-		{class.Memlock, "memlock", spec.Rlimit{Type: "RLIMIT_MEMLOCK", Value: host.Unlimited}, unix.RLIMIT_MEMLOCK},
+		{class.RTPrio, "rtprio", spec.Same("RLIMIT_RTPRIO", uint64(class.MaxPriority)), unix.RLIMIT_RTPRIO},
+		{class.Memlock, "memlock", spec.Same("RLIMIT_MEMLOCK", host.Unlimited), unix.RLIMIT_MEMLOCK},
 	} {
 		if wish.want == shield.Off {
 			continue
 		}
-		if host.CanRaise(wish.resource, wish.rlimit.Value) {
+		if host.CanRaise(wish.resource, wish.rlimit.Hard) {
 			give = append(give, wish.rlimit)
 			continue
 		}
@@ -140,6 +144,14 @@ func rlimits(class shield.Class) (give []spec.Rlimit, limits []shield.Limit, err
 		limits = append(limits, limit)
 	}
 	return give, limits, nil
+}
+
+// fuse ends a thread that runs as long without waiting for anything: SIGXCPU asks its program to let go, SIGKILL comes after
+// as long again. It is never above a hard limit that this process has already.
+func fuse(limit time.Duration) spec.Rlimit {
+	soft := uint64(limit.Microseconds())
+	hard := host.AtMost(unix.RLIMIT_RTTIME, 2*soft)
+	return spec.Rlimit{Type: "RLIMIT_RTTIME", Soft: min(soft, hard), Hard: hard}
 }
 
 // stateRoot is where the delegate keeps its containers: ids are unique only below it.

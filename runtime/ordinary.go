@@ -33,10 +33,11 @@ func (m *matter) keepOff(store shield.Store) error {
 	if always {
 		taken = taken.Union(m.layout.Pool.CPUSet)
 	}
-	wanted, err := cpuset.Parse(m.request.CPUs)
+	asked, err := shield.ParseCPUs(m.request.CPUs)
 	if err != nil {
 		return nil //nolint:nilerr // the delegate has its own words for this
 	}
+	wanted := asked.CPUSet
 	available := wanted
 	if wanted.IsEmpty() {
 		available = m.inherited()

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rtshield/rtshield/internal/config"
+	"github.com/rtshield/rtshield/internal/privilege"
 	"github.com/rtshield/rtshield/internal/shield"
 	"github.com/rtshield/rtshield/runtime/argv"
 	"github.com/rtshield/rtshield/runtime/delegate"
@@ -35,6 +36,9 @@ const maxResources = 4 << 20
 // update is the verb of that name. A container keeps what it was granted, whatever the update leaves out, and nobody's
 // update reaches CPUs that another container holds.
 func update(inv argv.Invocation) (int, error) {
+	if privilege.Shield() != nil { // nobody is shielded here
+		return 1, delegate.PassOn(inv.Argv)
+	}
 	path, err := delegate.Resolve()
 	if err != nil {
 		return 1, err

@@ -7,8 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 
-	"k8s.io/utils/cpuset"
-
 	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
 	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
@@ -19,10 +17,11 @@ import (
 // ordinary is the update of a container without a grant that names CPUs: those that others hold are left out, and are its
 // own again when they are free.
 func (c *change) ordinary() (int, error) {
-	wanted, err := cpuset.Parse(c.asked.CPUs)
+	asked, err := shield.ParseCPUs(c.asked.CPUs)
 	if err != nil {
 		return c.pass() // the delegate has its own words for this
 	}
+	wanted := asked.CPUSet
 	m := &matter{config: c.config}
 	if err := m.survey(); err != nil {
 		return 1, err

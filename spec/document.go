@@ -4,13 +4,14 @@ package spec
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 
 	"github.com/google/renameio/v2"
 	"github.com/tidwall/gjson"
@@ -29,8 +30,10 @@ type Document struct {
 	Path string
 	// disk is what the file holds, user what its user wrote, data what we make of it.
 	disk, user, data []byte
-	stat             unix.Stat_t
-	ops              []op
+	// tail is what stands behind the object. runc does not look there.
+	tail []byte
+	stat unix.Stat_t
+	ops  []op
 }
 
 // Load reads bundle/config.json and takes our own last edits back out of it, so that a bundle that is run again, or
@@ -40,17 +43,37 @@ func Load(bundle string) (*Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	// O_NONBLOCK: opening a FIFO for reading would wait for a writer for ever.
-	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	document := &Document{Path: path}
+	data, err := readRegular(path, &document.stat)
+	if err != nil {
+		return nil, err
+	}
+	if data, document.tail = head(data); data == nil {
+		return nil, fmt.Errorf("%s: %w", path, ErrNotJSON)
+	}
+	document.disk = data
+	if document.user, err = restore(path, data); err != nil {
+		return nil, err
+	}
+	document.data = document.user
+	return document, nil
+}
+
+// readRegular reads a file of a bundle: one that somebody else may have made to lead elsewhere, never to end, or to keep
+// its reader waiting, as a FIFO does without O_NONBLOCK.
+func readRegular(path string, stat *unix.Stat_t) ([]byte, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, unix.ELOOP) {
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	}
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	document := &Document{Path: path}
-	if err := unix.Fstat(int(file.Fd()), &document.stat); err != nil {
+	if err := unix.Fstat(int(file.Fd()), stat); err != nil {
 		return nil, err
 	}
-	if document.stat.Mode&unix.S_IFMT != unix.S_IFREG {
+	if stat.Mode&unix.S_IFMT != unix.S_IFREG {
 		return nil, fmt.Errorf("%s is not a regular file", path)
 	}
 	data, err := io.ReadAll(io.LimitReader(file, maxSize+1))
@@ -60,18 +83,24 @@ func Load(bundle string) (*Document, error) {
 	if len(data) > maxSize {
 		return nil, fmt.Errorf("%s is larger than %d MiB", path, maxSize>>20)
 	}
-	document.disk = data
-	if !isObject(data) {
-		return nil, fmt.Errorf("%s: %w", path, ErrNotJSON)
-	}
-	if document.user, err = restore(path, data); err != nil {
-		return nil, err
-	}
-	document.data = document.user
-	return document, nil
+	return data, nil
 }
 
-func isObject(data []byte) bool { return gjson.ValidBytes(data) && gjson.ParseBytes(data).IsObject() }
+// head cuts a text behind its first value, where runc stops to read. It is nil if that is no object.
+func head(data []byte) (object, tail []byte) {
+	if !gjson.ValidBytes(data) {
+		decoder := json.NewDecoder(bytes.NewReader(data))
+		var first json.RawMessage
+		if err := decoder.Decode(&first); err != nil {
+			return nil, nil
+		}
+		data, tail = data[:decoder.InputOffset()], data[decoder.InputOffset():]
+	}
+	if !gjson.ValidBytes(data) || !gjson.ParseBytes(data).IsObject() {
+		return nil, nil
+	}
+	return data, tail
+}
 
 // Bytes gives the text as edited so far.
 func (d *Document) Bytes() []byte { return d.data }
@@ -116,7 +145,7 @@ func (d *Document) write(data []byte) error {
 		if err := pending.Chown(int(d.stat.Uid), int(d.stat.Gid)); err != nil {
 			return err
 		}
-		if _, err := pending.Write(data); err != nil {
+		if _, err := pending.Write(slices.Concat(data, d.tail)); err != nil {
 			return err
 		}
 		return pending.CloseAtomicallyReplace()
@@ -134,52 +163,4 @@ func (d *Document) sweep() {
 	for _, name := range left {
 		_ = os.Remove(name)
 	}
-}
-
-// touched are the objects that we edit. runc reads keys without regard to case and takes the last of several, gjson
-// takes the first that fits exactly: a file where the two differ could run with other CPUs than were checked.
-var touched = []struct {
-	path string
-	keys []string
-}{
-	{"", []string{"process", "linux", "hooks", "annotations"}},
-	{"process", []string{"env", "rlimits", "scheduler"}},
-	{"linux", []string{"resources", "memoryPolicy"}},
-	{"linux.resources", []string{"cpu", "unified", "memory", "hugepageLimits"}},
-	{"linux.resources.memory", []string{"swappiness"}},
-	{"linux.resources.cpu", []string{"cpus", "mems", "quota", "period", "burst", "realtimeRuntime", "realtimePeriod"}},
-	{"hooks", []string{"createRuntime", "poststart", "poststop"}},
-}
-
-// unambiguous refuses keys that two readers of JSON could understand in two ways.
-func (d *Document) unambiguous() error {
-	for _, object := range touched {
-		value := gjson.ParseBytes(d.data)
-		if object.path != "" {
-			value = value.Get(object.path)
-		}
-		if value.Exists() && value.Type != gjson.Null && !value.IsObject() {
-			return fmt.Errorf("%s: %s is not an object", d.Path, object.path)
-		}
-		seen := map[string]bool{}
-		var problem error
-		value.ForEach(func(key, _ gjson.Result) bool {
-			for _, known := range object.keys {
-				if !strings.EqualFold(key.String(), known) {
-					continue
-				}
-				if key.String() != known {
-					problem = fmt.Errorf("%s: key %q in %q: write it %q", d.Path, key.String(), object.path, known)
-				} else if seen[known] {
-					problem = fmt.Errorf("%s: key %q stands twice in %q", d.Path, known, object.path)
-				}
-				seen[known] = true
-			}
-			return problem == nil
-		})
-		if problem != nil {
-			return problem
-		}
-	}
-	return nil
 }

@@ -26,7 +26,7 @@ func testGrant(t *testing.T, cpus string) shield.Grant {
 	return shield.Grant{Class: "fifo", CPUs: set, Mems: node, Level: "none"}
 }
 
-var testRlimits = []Rlimit{{Type: "RLIMIT_RTPRIO", Value: 80}, {Type: "RLIMIT_MEMLOCK", Value: 1<<64 - 1}}
+var testRlimits = []Rlimit{Same("RLIMIT_RTPRIO", 80), Same("RLIMIT_MEMLOCK", 1<<64-1)}
 
 // bundle copies a recorded file into a bundle of its own.
 func bundle(t *testing.T, recorded string) string {

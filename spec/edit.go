@@ -10,6 +10,7 @@ import (
 
 	"github.com/tidwall/gjson"
 	"github.com/tidwall/sjson"
+	"golang.org/x/sys/unix"
 )
 
 // op is one edit, with what is needed to take it back. Old and New are raw JSON; nil stands for "absent".
@@ -158,7 +159,13 @@ func (d *Document) saveJournal(ops []op) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(journalPath(d.Path), data, 0o600)
+	// Never through a link that somebody put there.
+	file, err := os.OpenFile(journalPath(d.Path), os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(data)
+	return errors.Join(err, file.Close())
 }
 
 // saved says whether file and journal already are what Save would make them: the same bundle run again with the same
@@ -181,7 +188,8 @@ func (d *Document) saved() bool {
 // restore takes the edits of the journal back, newest first. An edit whose result is not there any more was changed by
 // somebody since, whose word then counts.
 func restore(path string, data []byte) ([]byte, error) {
-	text, err := os.ReadFile(journalPath(path))
+	var stat unix.Stat_t
+	text, err := readRegular(journalPath(path), &stat)
 	if errors.Is(err, fs.ErrNotExist) {
 		return data, nil
 	}

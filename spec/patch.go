@@ -39,11 +39,15 @@ func (h Hook) entry(when string) hookEntry {
 	}
 }
 
-// Rlimit is a hard and soft limit to set, by its name in the specification.
+// Rlimit is a limit to set, by its name in the specification.
 type Rlimit struct {
-	Type  string
-	Value uint64
+	Type string `json:"type"`
+	Hard uint64 `json:"hard"`
+	Soft uint64 `json:"soft"`
 }
+
+// Same is a limit whose hard and soft value are one.
+func Same(name string, value uint64) Rlimit { return Rlimit{Type: name, Hard: value, Soft: value} }
 
 // Shield edits the document for a grant: the CPUs and memory nodes, no quota on them, the rlimits, what the container
 // sees in its environment, and the hooks that do the rest.
@@ -63,8 +67,7 @@ func (d *Document) Shield(grant shield.Grant, rlimits []Rlimit, hook Hook) error
 	lifted := []string{
 		"linux.resources.cpu.quota", "linux.resources.cpu.period", "linux.resources.cpu.burst",
 		"linux.resources.cpu.realtimeRuntime", "linux.resources.cpu.realtimePeriod", `linux.resources.unified.cpu\.max`,
-		unifiedCPUs, unifiedMems,
-		"process.scheduler",
+		"linux.resources." + unifiedCPUs, "linux.resources." + unifiedMems, "process.scheduler",
 	}
 	if grant.Pinned { // without a cpuset controller the delegate would fail
 		lifted = append(lifted, "linux.resources.cpu.cpus", "linux.resources.cpu.mems")
@@ -106,12 +109,6 @@ func (d *Document) Shield(grant shield.Grant, rlimits []Rlimit, hook Hook) error
 	return run(steps)
 }
 
-// On cgroup v2 runc writes these over linux.resources.cpu.
-const (
-	unifiedCPUs = `linux.resources.unified.cpuset\.cpus`
-	unifiedMems = `linux.resources.unified.cpuset\.mems`
-)
-
 // Cut edits the document of an ordinary container: CPUs that others hold are taken out of its cpuset. The hooks tell
 // the ledger of it, so that it gets them when they are free again.
 func (d *Document) Cut(cpus shield.CPUs, hook Hook) error {
@@ -121,7 +118,7 @@ func (d *Document) Cut(cpus shield.CPUs, hook Hook) error {
 	return run([]func() error{
 		func() error { return d.ensure("{}", "linux", "linux.resources", "linux.resources.cpu", "hooks") },
 		func() error { return d.set("linux.resources.cpu.cpus", cpus.String()) },
-		func() error { return d.remove(unifiedCPUs) },
+		func() error { return d.remove("linux.resources." + unifiedCPUs) },
 		func() error { return d.add("hooks.createRuntime", hook.entry("createRuntime")) },
 		func() error { return d.add("hooks.poststop", hook.entry("poststop")) },
 	})
@@ -148,15 +145,18 @@ func (d *Document) env(name, value string) error {
 }
 
 func (d *Document) rlimit(rlimit Rlimit) error {
-	entry := struct {
-		Type string `json:"type"`
-		Hard uint64 `json:"hard"`
-		Soft uint64 `json:"soft"`
-	}{rlimit.Type, rlimit.Value, rlimit.Value}
+	found := false
 	for i, existing := range gjson.GetBytes(d.data, "process.rlimits").Array() {
-		if existing.Get("type").String() == rlimit.Type {
-			return d.set(fmt.Sprintf("process.rlimits.%d", i), entry)
+		if existing.Get("type").String() != rlimit.Type {
+			continue
+		}
+		found = true // all of them: runc takes the last
+		if err := d.set(fmt.Sprintf("process.rlimits.%d", i), rlimit); err != nil {
+			return err
 		}
 	}
-	return d.add("process.rlimits", entry)
+	if found {
+		return nil
+	}
+	return d.add("process.rlimits", rlimit)
 }

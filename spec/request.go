@@ -23,9 +23,13 @@ var (
 
 // Request reads what the container asks for. Environment and image labels are never read: an image cannot ask.
 func (d *Document) Request(key shield.Key, linkClass string) (shield.Request, error) {
-	request := shield.Request{Key: key, LinkClass: linkClass, Name: shortID(key.ID), Cgroup: d.cgroup(key.ID)}
+	data := d.data
+	if d.unambiguous() != nil {
+		data = asRuncReads(data)
+	}
+	request := shield.Request{Key: key, LinkClass: linkClass, Name: shortID(key.ID), Cgroup: cgroup(data, key.ID)}
 	annotations := map[string]string{}
-	gjson.GetBytes(d.data, "annotations").ForEach(func(key, value gjson.Result) bool {
+	gjson.GetBytes(data, "annotations").ForEach(func(key, value gjson.Result) bool {
 		annotations[key.String()] = value.String()
 		return true
 	})
@@ -46,21 +50,14 @@ func (d *Document) Request(key shield.Key, linkClass string) (shield.Request, er
 		return request, err
 	}
 	request.Choices = choices
-	request.Scheduler = d.scheduler()
-	cpu := gjson.GetBytes(d.data, "linux.resources.cpu")
-	request.CPUs = strings.TrimSpace(cpu.Get("cpus").String())
-	request.Mems = strings.TrimSpace(cpu.Get("mems").String())
-	// On cgroup v2 runc writes unified last, so that counts.
-	unified := gjson.GetBytes(d.data, "linux.resources.unified")
-	if cpus := unified.Get(`cpuset\.cpus`); cpus.Exists() {
-		request.CPUs = strings.TrimSpace(cpus.String())
-	}
-	if mems := unified.Get(`cpuset\.mems`); mems.Exists() {
-		request.Mems = strings.TrimSpace(mems.String())
-	}
+	request.Scheduler = scheduler(data)
+	resources := gjson.GetBytes(data, "linux.resources")
+	cpu := resources.Get("cpu")
+	request.CPUs = strings.TrimSpace(lastOf(cpu.Get("cpus"), resources.Get(unifiedCPUs)).String())
+	request.Mems = strings.TrimSpace(lastOf(cpu.Get("mems"), resources.Get(unifiedMems)).String())
 	request.Quota = cpu.Get("quota").Int()
 	request.Budget = shield.Budget{Runtime: cpu.Get("realtimeRuntime").Int(), Period: cpu.Get("realtimePeriod").Int()}
-	gjson.GetBytes(d.data, "linux.resources.hugepageLimits").ForEach(func(_, limit gjson.Result) bool {
+	resources.Get("hugepageLimits").ForEach(func(_, limit gjson.Result) bool {
 		pages := shield.HugePages{Size: limit.Get("pageSize").String(), Bytes: limit.Get("limit").Uint()}
 		pages.PageSize = pageSize(pages.Size)
 		// Beyond all memory there is: how engines write "no limit".
@@ -69,17 +66,28 @@ func (d *Document) Request(key shield.Key, linkClass string) (shield.Request, er
 		}
 		return true
 	})
-	gjson.GetBytes(d.data, "process.rlimits").ForEach(func(_, rlimit gjson.Result) bool {
-		if rlimit.Get("type").String() == "RLIMIT_RTPRIO" {
-			request.RTPrio = rlimit.Get("hard").Uint()
+	gjson.GetBytes(data, "process.rlimits").ForEach(func(_, rlimit gjson.Result) bool {
+		switch hard := rlimit.Get("hard").Uint(); rlimit.Get("type").String() {
+		case "RLIMIT_RTPRIO":
+			request.RTPrio = max(request.RTPrio, hard)
+		case "RLIMIT_RTTIME":
+			request.RTTime = &hard // of several runc takes the last
 		}
 		return true
 	})
 	return request, nil
 }
 
-func (d *Document) scheduler() *shield.Scheduler {
-	value := gjson.GetBytes(d.data, "process.scheduler")
+// lastOf gives the value that counts: on cgroup v2 runc writes unified last.
+func lastOf(value, unified gjson.Result) gjson.Result {
+	if unified.Exists() {
+		return unified
+	}
+	return value
+}
+
+func scheduler(data []byte) *shield.Scheduler {
+	value := gjson.GetBytes(data, "process.scheduler")
 	if !value.IsObject() {
 		return nil
 	}
@@ -110,8 +118,8 @@ func pageSize(text string) uint64 {
 }
 
 // cgroup tells where the delegate will put the container, below the mount of a hierarchy.
-func (d *Document) cgroup(id string) string {
-	path := gjson.GetBytes(d.data, "linux.cgroupsPath").String()
+func cgroup(data []byte, id string) string {
+	path := gjson.GetBytes(data, "linux.cgroupsPath").String()
 	// The systemd driver's slice:prefix:name.
 	switch slice, scope, systemd := strings.Cut(path, ":"); {
 	case systemd:

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/tidwall/gjson"
 
 	"github.com/rtshield/rtshield/internal/shield"
 )
@@ -34,13 +37,11 @@ var (
 // for what the delegate has its own words for.
 func ParseResources(data []byte) (*Resources, error) {
 	r := &Resources{}
-	if err := json.NewDecoder(bytes.NewReader(data)).Decode(&r.all); err != nil {
+	var first json.RawMessage
+	if err := json.NewDecoder(bytes.NewReader(data)).Decode(&first); err != nil {
 		return nil, fmt.Errorf("resources: %w: %w", ErrNotJSON, err)
 	}
-	if r.all == nil { // null
-		r.all = object{}
-	}
-	if err := r.all.rename("resources", resourcesKeys); err != nil {
+	if err := r.all.read("the outermost object", first, resourcesKeys); err != nil {
 		return nil, err
 	}
 	for _, part := range []struct {
@@ -48,35 +49,37 @@ func ParseResources(data []byte) (*Resources, error) {
 		into *object
 		keys []string
 	}{{"cpu", &r.cpu, cpuKeys}, {"unified", &r.unified, nil}} {
-		*part.into = object{}
-		if text, given := r.all[part.name]; given {
-			if err := json.Unmarshal(text, part.into); err != nil {
-				return nil, fmt.Errorf("resources: %s: %w: %w", part.name, ErrNotJSON, err)
-			}
-		}
-		if *part.into == nil {
-			*part.into = object{}
-		}
-		if err := part.into.rename(part.name, part.keys); err != nil {
+		if err := part.into.read(part.name, r.all[part.name], part.keys); err != nil {
 			return nil, err
 		}
 	}
 	return r, nil
 }
 
-// rename gives the known members the names by which every reader finds them: runc reads names without regard to case.
-func (o object) rename(where string, known []string) error {
-	for _, name := range known {
-		for key, value := range o {
-			if key == name || !strings.EqualFold(key, name) {
-				continue
-			}
-			if _, twice := o[name]; twice {
-				return fmt.Errorf("resources: %s stands twice in %s, as %q too", name, where, key)
-			}
-			delete(o, key)
-			o[name] = value
+// read takes the members of an object; null and nothing have none. Those that we know get the names by which every reader
+// finds them: runc reads names without regard to case, and puts together what stands twice, which is refused.
+func (o *object) read(where string, text json.RawMessage, known []string) error {
+	*o = object{}
+	if text == nil {
+		return nil
+	}
+	var members object
+	if err := json.Unmarshal(text, &members); err != nil {
+		return fmt.Errorf("resources: %s: %w: %w", where, ErrNotJSON, err)
+	}
+	count := 0
+	if len(members) > 0 {
+		gjson.ParseBytes(text).ForEach(func(_, _ gjson.Result) bool { count++; return true })
+	}
+	for key, value := range members {
+		name := key
+		if i := slices.IndexFunc(known, func(name string) bool { return strings.EqualFold(key, name) }); i >= 0 {
+			name = known[i]
 		}
+		(*o)[name] = value
+	}
+	if count != len(*o) {
+		return fmt.Errorf("resources: in %s a key stands twice", where)
 	}
 	return nil
 }

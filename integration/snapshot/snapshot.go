@@ -53,12 +53,24 @@ func Take(extra ...string) Snapshot {
 
 // takeAt is Take below another root directory; the paths in the result have no root.
 func takeAt(root string, extra ...string) Snapshot {
-	s := Snapshot{}
-	read := func(path string) {
-		if content, err := os.ReadFile(path); err == nil {
-			s[strings.TrimPrefix(path, root)] = strings.TrimSuffix(string(content), "\n")
-		}
+	s := takeTrees(root, trees)
+	for _, path := range glob(root, append(files, extra...)) {
+		s.read(root, path)
 	}
+	return s
+}
+
+// TakeBelow reads only the settings below the directories that fit a pattern.
+func TakeBelow(patterns ...string) Snapshot { return takeTrees("", patterns) }
+
+func (s Snapshot) read(root, path string) {
+	if content, err := os.ReadFile(path); err == nil {
+		s[strings.TrimPrefix(path, root)] = strings.TrimSuffix(string(content), "\n")
+	}
+}
+
+func takeTrees(root string, trees []string) Snapshot {
+	s := Snapshot{}
 	for _, tree := range glob(root, trees) {
 		// The walk does not follow links (cpu -> cpu,cpuacct), so nothing is counted twice.
 		_ = filepath.WalkDir(tree, func(path string, entry fs.DirEntry, err error) error {
@@ -66,13 +78,10 @@ func takeAt(root string, extra ...string) Snapshot {
 				return nil //nolint:nilerr // gone since it was listed
 			}
 			if info, err := entry.Info(); err == nil && info.Mode().Perm()&0o222 != 0 {
-				read(path)
+				s.read(root, path)
 			}
 			return nil
 		})
-	}
-	for _, path := range glob(root, append(files, extra...)) {
-		read(path)
 	}
 	return s
 }

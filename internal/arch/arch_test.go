@@ -22,7 +22,7 @@ var may = []struct {
 	{"integration/*", []string{"*"}},
 	{"scripts/*", nil},
 	{"runtime/argv", nil},
-	{"runtime/delegate", []string{"internal/config/location"}},
+	{"runtime/delegate", []string{"internal/config/location", "internal/privilege"}},
 	{"runtime/early", []string{"runtime/argv", "runtime/delegate"}},
 	{"runtime", []string{"runtime/argv", "runtime/delegate", "spec", "internal/*"}},
 	{"spec", []string{"internal/shield"}},
@@ -33,7 +33,8 @@ var may = []struct {
 	{"internal/host/*", []string{"internal/host"}},
 	{"internal/reconcile", []string{"internal/shield", "internal/host/*"}},
 	{"internal/config/location", nil},
-	{"internal/config", []string{"internal/shield", "internal/config/location"}},
+	{"internal/privilege", nil},
+	{"internal/config", []string{"internal/shield", "internal/config/location", "internal/privilege"}},
 	{"internal/arch", nil},
 	{"internal/*", []string{"internal/*"}}, // the administrator's tools
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/rtshield/rtshield/internal/shield"
 )
@@ -29,6 +30,7 @@ type class struct {
 	Exec        *string  `toml:"exec"`
 	RTPrio      any      `toml:"rtprio"`
 	Memlock     any      `toml:"memlock"`
+	RTTime      *string  `toml:"rttime"`
 	CStates     *string  `toml:"cstates"`
 	Governor    *string  `toml:"governor"`
 	Preference  *string  `toml:"energy_performance_preference"`
@@ -66,6 +68,12 @@ func (c class) build(name string) (shield.Class, error) {
 			return built, option("deadline", *c.Deadline, "runtime/deadline/period such as 200us/1ms/1ms")
 		}
 		built.Deadline = bandwidth
+	}
+	if c.RTTime != nil {
+		var err error
+		if built.RTTime, err = time.ParseDuration(*c.RTTime); err != nil || built.RTTime < 0 {
+			return built, option("rttime", *c.RTTime, "a duration such as 500ms, or 0 for none")
+		}
 	}
 	for _, pattern := range c.IRQClaim {
 		if _, err := filepath.Match(pattern, ""); err != nil || pattern == "" {

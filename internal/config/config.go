@@ -6,15 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
-	"golang.org/x/sys/unix"
 
 	"github.com/rtshield/rtshield/internal/config/location"
+	"github.com/rtshield/rtshield/internal/privilege"
 	"github.com/rtshield/rtshield/internal/shield"
 )
 
@@ -36,6 +37,7 @@ type file struct {
 	Runtime struct {
 		Delegates []string `toml:"delegates"`
 		State     string   `toml:"state"`
+		Classes   []string `toml:"classes"`
 	} `toml:"runtime"`
 	Layout struct {
 		Shield   string   `toml:"shield"`
@@ -82,18 +84,8 @@ func StateDir() string {
 
 // readTrusted reads the file if only root can have written it: it says who may outrank the kernel's own threads.
 func readTrusted(path string) ([]byte, error) {
-	for _, name := range []string{filepath.Dir(path), path} {
-		var stat unix.Stat_t
-		if err := unix.Stat(name, &stat); err != nil {
-			return nil, &fs.PathError{Op: "policy file", Path: name, Err: err}
-		}
-		if stat.Uid != 0 && int(stat.Uid) != os.Geteuid() {
-			return nil, fmt.Errorf("policy file: %s belongs to uid %d: make it root's", name, stat.Uid)
-		}
-		// A sticky directory such as /tmp lets others add files, not replace root's.
-		if stat.Mode&0o022 != 0 && stat.Mode&unix.S_ISVTX == 0 {
-			return nil, fmt.Errorf("policy file: %s has mode %04o, so that others could change it: chmod go-w %s", name, stat.Mode&0o7777, name)
-		}
+	if err := privilege.Trusted(path); err != nil {
+		return nil, fmt.Errorf("policy file: %w", err)
 	}
 	return os.ReadFile(path)
 }
@@ -137,7 +129,23 @@ func Parse(path string, data []byte) (Config, error) {
 		}
 		config.Classes[name] = built
 	}
+	if err := offer(config.Classes, parsed.Runtime.Classes); err != nil {
+		return Config{}, at(err, "runtime")
+	}
 	return config, nil
+}
+
+// offer leaves only the classes that may be asked for. None named: all.
+func offer(classes map[string]shield.Class, offered []string) error {
+	for _, name := range offered {
+		if _, known := classes[name]; !known {
+			return option("classes", name, "classes of this file, or built in")
+		}
+	}
+	if offered != nil {
+		maps.DeleteFunc(classes, func(name string, _ shield.Class) bool { return !slices.Contains(offered, name) })
+	}
+	return nil
 }
 
 func checkLayout(layout shield.LayoutSpec) error {

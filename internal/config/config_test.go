@@ -49,7 +49,7 @@ func TestExampleOfTheContractIsTheDefault(t *testing.T) {
 func TestErrorsGiveFileLineAndExpectation(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"garbage", "p.toml:1: "},
-		{"[runtime]\n\nstat = \"/x\"\n", `p.toml:3: unknown key "runtime.stat": expected one of delegates, state`},
+		{"[runtime]\n\nstat = \"/x\"\n", `p.toml:3: unknown key "runtime.stat": expected one of delegates, state, classes`},
 		{"[class.fifo]\npolicy = \"fofo\"\n", `p.toml:2: policy = "fofo": expected one of fifo, rr, deadline, other, batch`},
 		{"[class.fifo]\npriority = 50\n\nmax_priority = 120", `p.toml:4: max_priority = "120": expected 1-99`},
 		{"[class.fifo]\npriority = \"high\"", "p.toml:2: "},
@@ -66,6 +66,10 @@ func TestErrorsGiveFileLineAndExpectation(t *testing.T) {
 		{"[class.fifo]\ngovernor = \"\"", `p.toml:2: governor = "": expected "keep" or a name out of scaling_available_governors`},
 		{"[class.fifo]\nenergy_performance_preference = \"300\"", `p.toml:2: energy_performance_preference = "300"`},
 		{"[class.fifo]\nscaling_min_freq = \"min\"", `p.toml:2: scaling_min_freq = "min": expected "keep", "max" or a frequency`},
+		{"[runtime]\nclasses = [\"gold\"]", `p.toml:2: classes = "gold": expected classes of this file, or built in`},
+		{"[class.fifo]\nrttime = \"soon\"", `p.toml:2: rttime = "soon": expected a duration such as 500ms, or 0 for none`},
+		{"[class.fifo]\nrttime = \"1ms\"", `p.toml:2: rttime = "1ms": expected 10ms to 1h0m0s`},
+		{"[class.batch]\nrttime = \"1s\"", `p.toml:2: rttime = "1s": expected no rttime`},
 		{"[class.fifo]\nfair_server = \"on\"", `p.toml:2: fair_server = "on": expected "keep" or "off"`},
 	} {
 		_, err := Parse("p.toml", []byte(c.text))
@@ -92,6 +96,18 @@ func TestClassInheritsFromTheBuiltInOneOfItsPolicy(t *testing.T) {
 	}
 	if !reflect.DeepEqual(config.Classes["fifo"], shield.BuiltinClasses()["fifo"]) {
 		t.Error("the built-in classes are gone")
+	}
+}
+
+func TestOnlyTheClassesThatAreOfferedCanBeAskedFor(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "batch, deadline, fifo, rr", "[runtime]\nclasses = []": "",
+		"[runtime]\nclasses = [\"motor\", \"batch\"]\n[class.motor]\npolicy = \"rr\"\n[class.other]\npolicy = \"fifo\"": "batch, motor",
+	} {
+		config, err := Parse("p.toml", []byte(text))
+		if err != nil || shield.ClassNames(config.Classes) != want {
+			t.Errorf("%q offers %q, %v; want %q", text, shield.ClassNames(config.Classes), err, want)
+		}
 	}
 }
 

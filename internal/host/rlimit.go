@@ -2,6 +2,15 @@ package host
 
 import "golang.org/x/sys/unix"
 
+// AtMost gives value, or the hard limit of this process for the resource where that is lower.
+func AtMost(resource int, value uint64) uint64 {
+	var now unix.Rlimit
+	if err := unix.Getrlimit(resource, &now); err != nil {
+		return value
+	}
+	return min(value, now.Max)
+}
+
 // Unlimited is RLIM_INFINITY.
 const Unlimited = unix.RLIM_INFINITY
 

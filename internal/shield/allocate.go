@@ -66,11 +66,11 @@ func memory(topo Topology, cpus cpuset.CPUSet, request Request) (cpuset.CPUSet, 
 	if request.Mems == "" {
 		return local, nil
 	}
-	asked, err := cpuset.Parse(request.Mems)
+	asked, err := ParseCPUs(request.Mems)
 	if err != nil {
 		return local, fmt.Errorf("linux.resources.cpu.mems = %q is not a list of memory nodes", request.Mems)
 	}
-	if !local.IsSubsetOf(asked) {
+	if !local.IsSubsetOf(asked.CPUSet) {
 		return local, fmt.Errorf("container %s asks for memory node %s (linux.resources.cpu.mems), but its CPUs %s are next to node %s: leave mems out, or choose CPUs there",
 			request.Name, asked, cpus, local)
 	}

@@ -136,8 +136,16 @@ type Class struct {
 	// RTPrio raises RLIMIT_RTPRIO to MaxPriority, Memlock RLIMIT_MEMLOCK to unlimited.
 	RTPrio  Wish
 	Memlock Wish
-	Power   Power
+	// RTTime is how long a real-time thread may run without once waiting, RLIMIT_RTTIME; zero: for ever.
+	RTTime time.Duration
+	Power  Power
 }
+
+// The kernel counts RLIMIT_RTTIME in ticks, of 10 ms where they are longest.
+const (
+	minRTTime = 10 * time.Millisecond
+	maxRTTime = time.Hour
+)
 
 // BuiltinClasses gives the classes of a host without a policy file, by name.
 func BuiltinClasses() map[string]Class {
@@ -187,6 +195,10 @@ func (c Class) Validate() error {
 		return optionError("cpus", fmt.Sprint(c.CPUs), "1 or more")
 	case c.MaxCPUs < c.CPUs:
 		return optionError("max_cpus", fmt.Sprint(c.MaxCPUs), fmt.Sprintf("at least cpus, %d", c.CPUs))
+	case c.RTTime != 0 && !c.Policy.HasPriority():
+		return optionError("rttime", c.RTTime.String(), "no rttime: it bounds policies fifo and rr")
+	case c.RTTime != 0 && (c.RTTime < minRTTime || c.RTTime > maxRTTime):
+		return optionError("rttime", c.RTTime.String(), fmt.Sprintf("%v to %v", minRTTime, maxRTTime))
 	case c.Policy == Deadline && c.Deadline == Bandwidth{}:
 		return optionError("deadline", "", "runtime/deadline/period such as 200us/1ms/1ms")
 	}

@@ -3,6 +3,7 @@ package shield
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"k8s.io/utils/cpuset"
 )
@@ -105,6 +106,29 @@ func TestWhatIsAskedIsHeldToTheClass(t *testing.T) {
 		}
 		if !strings.Contains(got, c.want) || err == nil && got != c.want {
 			t.Errorf("%+v:\n got %s\nwant %s", c.request, got, c.want)
+		}
+	}
+}
+
+func TestAClassWithAFuseAllowsNoLongerOne(t *testing.T) {
+	classes := BuiltinClasses()
+	fused := classes["fifo"]
+	fused.Name, fused.RTTime = "fused", 500*time.Millisecond
+	classes["fused"] = fused
+	for _, c := range []struct {
+		class string
+		limit uint64
+		want  string
+	}{
+		{"fifo", 1<<64 - 1, ""},
+		{"fused", 1_000_000, ""},
+		{"fused", 1_000_001, "RLIMIT_RTTIME 1000001 µs in process.rlimits is above that of class fused, 1000000"},
+	} {
+		request := asks("a", "class", c.class)
+		request.RTTime = &c.limit
+		_, err := Resolve(classes, request)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s, %d µs: %v", c.class, c.limit, err)
 		}
 	}
 }

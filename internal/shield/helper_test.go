@@ -6,7 +6,7 @@ import (
 	"k8s.io/utils/cpuset"
 )
 
-func set(t *testing.T, list string) cpuset.CPUSet {
+func set(t testing.TB, list string) cpuset.CPUSet {
 	t.Helper()
 	parsed, err := cpuset.Parse(list)
 	if err != nil {
@@ -15,7 +15,7 @@ func set(t *testing.T, list string) cpuset.CPUSet {
 	return parsed
 }
 
-func cpus(t *testing.T, list string) CPUs { t.Helper(); return CPUsOf(set(t, list)) }
+func cpus(t testing.TB, list string) CPUs { t.Helper(); return CPUsOf(set(t, list)) }
 
 // twoCPUs is the machine that this is developed on: two cores without SMT.
 func twoCPUs(t *testing.T) Topology {
@@ -25,7 +25,7 @@ func twoCPUs(t *testing.T) Topology {
 }
 
 // twoNodes is a two-socket server with SMT, numbered as Intel's are: 4 cores on each node, siblings 8 apart.
-func twoNodes(t *testing.T) Topology {
+func twoNodes(t testing.TB) Topology {
 	topo := Topology{Online: set(t, "0-15"), Nodes: map[int]cpuset.CPUSet{0: set(t, "0-3,8-11"), 1: set(t, "4-7,12-15")}}
 	for core := range 8 {
 		topo.Cores = append(topo.Cores, cpuset.New(core, core+8))
@@ -33,7 +33,7 @@ func twoNodes(t *testing.T) Topology {
 	return topo
 }
 
-func layoutOf(t *testing.T, topo Topology, shield string) Layout {
+func layoutOf(t testing.TB, topo Topology, shield string) Layout {
 	t.Helper()
 	layout, err := NewLayout(LayoutSpec{Shield: shield}, topo)
 	if err != nil {

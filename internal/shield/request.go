@@ -30,6 +30,8 @@ type Request struct {
 	Budget Budget
 	// RTPrio is the hard RLIMIT_RTPRIO of process.rlimits. Zero without.
 	RTPrio uint64
+	// RTTime is the hard RLIMIT_RTTIME of process.rlimits, in µs. Nil without.
+	RTTime *uint64
 	// HugePages are the limits of linux.resources.hugepageLimits that mean something: not zero, not "no limit".
 	HugePages []HugePages
 }

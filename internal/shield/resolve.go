@@ -42,7 +42,7 @@ func Resolve(classes map[string]Class, request Request) (Terms, error) {
 	if class.Policy.HasPriority() {
 		terms.Priority = class.Priority
 	}
-	for _, step := range []func(*Terms, Request) error{choosePolicy, choosePriority, checkRTPrio, chooseDeadline, chooseCPUs, chooseWords, chooseClaim, choosePower} {
+	for _, step := range []func(*Terms, Request) error{choosePolicy, choosePriority, checkRTPrio, checkRTTime, chooseDeadline, chooseCPUs, chooseWords, chooseClaim, choosePower} {
 		if err := step(&terms, request); err != nil {
 			return Terms{}, err
 		}
@@ -140,6 +140,16 @@ func checkRTPrio(terms *Terms, request Request) error {
 			request.RTPrio, terms.Class.Name, ceiling)
 	}
 	return nil
+}
+
+// checkRTTime: a limit of the container's own stays if it is as strict as the class's.
+func checkRTTime(terms *Terms, request Request) error {
+	ceiling := terms.Class.RTTime
+	if ceiling == 0 || request.RTTime == nil || *request.RTTime <= uint64((2*ceiling).Microseconds()) {
+		return nil
+	}
+	return fmt.Errorf("RLIMIT_RTTIME %d µs in process.rlimits is above that of class %s, %d: ask for less, or raise rttime",
+		*request.RTTime, terms.Class.Name, (2 * ceiling).Microseconds())
 }
 
 func chooseDeadline(terms *Terms, request Request) error {

@@ -150,6 +150,9 @@ func (s Store) load() (*Ledger, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return fresh, nil
 	}
+	if err == nil {
+		err = s.trusted()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("ledger: %w", err)
 	}

@@ -113,6 +113,12 @@ func TestStateDirectoryOfOthersIsRefused(t *testing.T) {
 	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(filepath.Join(dir, "ledger.json"), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (Store{Dir: dir}).Peek(); err == nil || !strings.Contains(err.Error(), "could be written by others") {
+		t.Errorf("without the lock: %v", err)
+	}
 	if _, err := (Store{Dir: dir}).Open("test"); err == nil || !strings.Contains(err.Error(), "could be written by others") {
 		t.Errorf("%v", err)
 	}

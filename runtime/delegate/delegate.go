@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/rtshield/rtshield/internal/privilege"
 )
 
 // Defaults are looked for where the policy file names none, or may not be read.
@@ -21,7 +23,8 @@ var standardDirs = []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/
 
 // Find gives the path of the first of names that is an executable file and is not this program: not
 // even through a link, since rtshield may itself be installed as runc in one folder of $PATH.
-// A name with a slash is a path and must be absolute; others are searched for. The error wraps ErrNone.
+// A name with a slash is a path and must be absolute; others are searched for. The error wraps ErrNone, unless the one
+// that was found is not to be trusted.
 func Find(names []string) (string, error) {
 	self, _ := os.Stat("/proc/self/exe")
 	dirs := searchDirs()
@@ -35,7 +38,7 @@ func Find(names []string) (string, error) {
 		for _, path := range paths {
 			why := unusable(path, self)
 			if why == "" {
-				return path, nil
+				return trusted(path)
 			}
 			// In a search, a file that is not there is no news; the summary below says where we looked.
 			if len(paths) == 1 || why != notThere {
@@ -51,6 +54,15 @@ func Find(names []string) (string, error) {
 	}
 	return "", fmt.Errorf("%w (%s): install runc or crun, or name one in [runtime] delegates",
 		ErrNone, strings.Join(tried, "; "))
+}
+
+// trusted refuses a delegate that others than root could have put there: it runs as root with each verb. The search ends
+// with it, since another runtime would not know its containers.
+func trusted(path string) (string, error) {
+	if err := privilege.Trusted(path); err != nil {
+		return "", fmt.Errorf("delegate: %w", err)
+	}
+	return path, nil
 }
 
 // candidates are the files that name may stand for, or the reason why it can be none.

@@ -128,3 +128,25 @@ func TestRaiseDepth(t *testing.T) {
 		t.Errorf("Environ: %v", err)
 	}
 }
+
+func TestADelegateThatOthersCouldWriteIsRefusedAndNoOtherTaken(t *testing.T) {
+	dir := realDir(t)
+	t.Setenv("PATH", dir+"/a:"+dir+"/b")
+	first := program(t, dir+"/a/odd-runc", "")
+	program(t, dir+"/b/odd-runc", "")
+	for path, mode := range map[string]os.FileMode{first: 0o777, dir + "/a": 0o775} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		got, err := Find([]string{"odd-runc", dir + "/b/odd-runc"})
+		if got != "" || err == nil || errors.Is(err, ErrNone) || !strings.Contains(err.Error(), "delegate: "+path+" has mode") {
+			t.Errorf("%s with mode %o: %q, %v", path, mode, got, err)
+		}
+		if err := os.Chmod(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := Find([]string{"odd-runc"}); got != first || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+}

@@ -37,7 +37,7 @@ func Point(path string) error { return runPointers.point(location.Path(), path) 
 // Resolve is the delegate for a verb that must not read the policy file: Pointed, or else the default.
 func Resolve() (string, error) {
 	if path, ok := Pointed(); ok {
-		return path, nil
+		return trusted(path)
 	}
 	return Find(Defaults)
 }
