@@ -27,6 +27,7 @@ type matter struct {
 	document *spec.Document
 	request  shield.Request
 	delegate string
+	traits   delegate.Traits
 	hook     spec.Hook
 	// thpOff: the delegate shall run without transparent huge pages.
 	thpOff bool
@@ -60,6 +61,16 @@ func gather(bundle, root, id, link string) (*matter, error) {
 	return m, nil
 }
 
+// inquire is survey for a container that asks. The delegate is asked here and not under the lock: it may hang.
+func (m *matter) inquire() error {
+	if err := m.survey(); err != nil {
+		return err
+	}
+	var err error
+	m.traits, err = delegate.Identify(m.delegate, m.config.State)
+	return err
+}
+
 // survey reads the machine. Ordinary containers on a host without grants never need it.
 func (m *matter) survey() error {
 	facts, err := reconcile.Host(system)
@@ -91,13 +102,9 @@ func (m *matter) grant(ledger *shield.Ledger) (shield.Grant, error) {
 	if err != nil {
 		return grant, fmt.Errorf("container %s: %w", m.request.Name, err)
 	}
-	traits, err := delegate.Identify(m.delegate, m.config.State)
-	if err != nil {
-		return grant, err
-	}
-	m.hook.Poststart = traits.LatePoststart()
+	m.hook.Poststart = m.traits.LatePoststart()
 	grant.Limits = limits
-	if err := m.memory(&grant, traits); err != nil {
+	if err := m.memory(&grant, m.traits); err != nil {
 		return grant, err
 	}
 	if grant.Bundle, err = filepath.Abs(filepath.Dir(m.document.Path)); err != nil {

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -9,6 +10,7 @@ import (
 
 	"k8s.io/utils/cpuset"
 
+	"github.com/rtshield/rtshield/internal/host"
 	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
 	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
@@ -18,7 +20,7 @@ import (
 
 // ordinary is the update of a container without a grant that names CPUs: those that others hold are left out, and are its
 // own again when they are free.
-func (c *change) ordinary() (int, error) {
+func (c *change) ordinary(known *shield.Ordinary) (int, error) {
 	wanted, err := cpuset.Parse(c.asked.CPUs)
 	if err != nil {
 		return c.pass() // the delegate has its own words for this
@@ -26,6 +28,12 @@ func (c *change) ordinary() (int, error) {
 	m := &matter{config: c.config}
 	if err := m.survey(); err != nil {
 		return 1, err
+	}
+	// Before the lock is taken: the delegate is asked, and may hang.
+	next, err := c.place(known)
+	unknown := &exec.ExitError{}
+	if err != nil && !errors.As(err, &unknown) && !host.Gone(err) {
+		return 1, fmt.Errorf("update of container %s: where it lives: %w", c.key.ID, err)
 	}
 	session, err := open(c.store, "update of "+c.key.ID)
 	if err != nil {
@@ -46,10 +54,10 @@ func (c *change) ordinary() (int, error) {
 		session.Close()
 		return c.pass()
 	}
-	next, err := c.place(before)
-	if err != nil {
+	if next.Cpuset == "" { // the delegate does not know it: it has its own words
 		session.Close()
-		return c.pass() // the delegate does not know it: it has its own words
+		c.setCPUs(shield.CPUsOf(left))
+		return c.run()
 	}
 	if m.layout.ReserveAlways {
 		wanted = wanted.Difference(m.layout.Pool.CPUSet)

@@ -190,7 +190,9 @@ func planMasks(ledger *Ledger, seen Observation) []Setting {
 			setting.Want = interrupts.of(baseline)
 		case knob.Kind == Irqbalance: // the one that holds what is left out
 			setting.Want = lists.Set(baseline).Union(ledger.Away()).String()
-		case (knob.Kind == Cpuset || knob.Kind == AllowedCPUs) && baseline == "" && !held.IsEmpty(): // on cgroup v2: all that the parent has
+		case baseline == "" && !held.IsEmpty() && (knob.Kind == Cpuset || knob.Kind == AllowedCPUs): // on cgroup v2: all that the parent has
+			setting.Want = rest
+		case baseline == "" && !held.IsEmpty() && seen.Fixed[knob] != "": // it cannot be read
 			setting.Want = rest
 		default:
 			setting.Want = others.of(baseline)

@@ -54,6 +54,12 @@ func perCPU(err error) error {
 	return err
 }
 
+// Exists says whether an interrupt still has a directory.
+func Exists(root host.Root, number int) bool {
+	_, err := root.List("proc/irq", strconv.Itoa(number))
+	return !host.Gone(err)
+}
+
 // Near gives the CPUs of the node that an interrupt's device is next to, which is where the kernel starts it; none for a
 // device without a node.
 func Near(root host.Root, number int) (cpuset.CPUSet, error) {
