@@ -33,10 +33,11 @@ const (
 func newCrash(r *rig.Rig) *crash {
 	r.Track(id)
 	r.Track(neighbour)
-	return &crash{
-		Rig: r, bundle: r.Bundle(id, rig.Class("fifo"), rig.Args("/bin/sh", "-c", "echo CPU $RTSHIELD_CPUS")),
-		ordinary: r.Bundle(neighbour),
-	}
+	return &crash{Rig: r, bundle: fresh(r), ordinary: r.Bundle(neighbour)}
+}
+
+func fresh(r *rig.Rig) string {
+	return r.Bundle(id, rig.Class("fifo"), rig.Args("/bin/sh", "-c", "echo CPU $RTSHIELD_CPUS"))
 }
 
 // stage is one program with a place where it is hit.
@@ -50,6 +51,8 @@ type stage struct {
 	play func(c *crash, b blow) (report, rig.Result)
 	// always tells what is wrong however the program ended, whole what is wrong after a success. Nil for nothing to ask.
 	always, whole func(*crash) error
+	// onlyFaults: kills there are as in another stage.
+	onlyFaults bool
 	// quiet: the program succeeds whatever happens, because the container is gone, and says on stderr what is left to do.
 	quiet bool
 }
@@ -72,7 +75,7 @@ var stages = []stage{
 		play: func(c *crash, b blow) (report, rig.Result) { return c.traced(b, "reconcile") },
 	},
 	{
-		name: "reconcile beside a running container", least: 5, prepare: (*crash).disturbed, always: (*crash).staysShielded, whole: (*crash).isShielded,
+		name: "reconcile beside a running container", least: 5, onlyFaults: true, prepare: (*crash).disturbed, always: (*crash).staysShielded, whole: (*crash).isShielded,
 		play: func(c *crash, b blow) (report, rig.Result) { return c.traced(b, "reconcile") },
 	},
 	{
@@ -144,7 +147,7 @@ func (c *crash) firstEver() {
 			c.Fatal(err)
 		}
 	}
-	c.bundle = newCrash(c.Rig).bundle
+	c.bundle = fresh(c.Rig)
 }
 
 // edited is a user's edit, so that both rtshield's old edits and its new ones have to be written.
@@ -152,7 +155,7 @@ func (c *crash) edited() {
 	c.Helper()
 	c.Change(c.bundle, func(s *specs.Spec) {
 		s.Hostname += "x"
-		s.Linux.Resources.CPU.Cpus = ""
+		rig.CPUs("")(s)
 	})
 }
 

@@ -48,7 +48,8 @@ func Affinity(root host.Root, number int) (list string, fixed bool, err error) {
 
 // perCPU: such interrupts of some architectures have the file but no answer.
 func perCPU(err error) error {
-	if errors.Is(err, unix.EIO) {
+	var at *fs.PathError
+	if errors.Is(err, unix.EIO) && errors.As(err, &at) && at.Op == "read" {
 		return fs.ErrNotExist
 	}
 	return err
