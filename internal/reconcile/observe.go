@@ -91,7 +91,7 @@ func observeIRQs(root host.Root, ledger *shield.Ledger, seen *shield.Observation
 		}
 		_, known := ledger.Baselines[knob.String()]
 		if _, answers := seen.Masks[knob]; known && !answers && irq.Exists(root, number) { // one that was written is not per-CPU
-			seen.Masks[knob], seen.Fixed[knob] = "", "it cannot be read now"
+			seen.Masks[knob], seen.Fixed[knob] = "", errNoAnswer.Error()
 			continue
 		}
 		if !known && ledger.NewIRQ(knob) {
