@@ -72,6 +72,11 @@ func (m *matter) admit(store shield.Store) error {
 	}
 	grant.Created = time.Now().UTC().Truncate(time.Second)
 	session.Housekeeping, session.Exempt = m.layout.Housekeeping, m.layout.Exempt
+	if grant.Exec == shield.Inherit {
+		if err := delegate.MarkExecInherits(); err != nil {
+			return fmt.Errorf("exec = %q: %w", shield.Inherit, err)
+		}
+	}
 	m.thpOff = grant.Memory.THP == shield.Never
 	session.Add(grant)
 	return session.Save()

@@ -103,6 +103,12 @@ func (m *matter) grant(ledger *shield.Ledger) (shield.Grant, error) {
 		return grant, fmt.Errorf("container %s: %w", m.request.Name, err)
 	}
 	m.hook.Poststart = m.traits.LatePoststart()
+	if m.config.Classes[grant.Class].Exec == shield.Inherit {
+		if grant.Exec = shield.Inherit; !m.traits.ExecScheduler() {
+			return grant, fmt.Errorf("class %s gives exec the container's policy (exec = %q), which %s %s cannot: take runc 1.2 or later, or exec = %q",
+				grant.Class, shield.Inherit, m.traits.Name, m.traits.Version, shield.Demote)
+		}
+	}
 	grant.Limits = limits
 	if err := m.memory(&grant, m.traits); err != nil {
 		return grant, err

@@ -42,6 +42,8 @@ func dispatch(inv argv.Invocation) (int, error) {
 			return 1, create(inv)
 		case "delete":
 			return remove(inv)
+		case "exec":
+			return execute(inv)
 		case "update":
 			return update(inv)
 		}

@@ -64,7 +64,7 @@ func update(inv argv.Invocation) (int, error) {
 		if errors.Is(err, spec.ErrNotJSON) || errors.Is(err, errNothing) { // the delegate has its own words for this
 			return c.pass()
 		}
-		return 1, err
+		return 1, fmt.Errorf("update of container %s: %w", inv.ID, err)
 	}
 	if grant := ledger.Grant(c.key); grant != nil {
 		return c.shielded(*grant)
@@ -92,9 +92,9 @@ func (c *change) read() error {
 	data, err := io.ReadAll(io.LimitReader(file, maxResources+1))
 	switch {
 	case err != nil:
-		return fmt.Errorf("update of container %s: resources: %w", c.inv.ID, err)
+		return fmt.Errorf("resources: %w", err)
 	case len(data) > maxResources:
-		return fmt.Errorf("update of container %s: the resources are larger than %d MiB", c.inv.ID, maxResources>>20)
+		return fmt.Errorf("resources: larger than %d MiB", maxResources>>20)
 	}
 	c.data = data
 	resources, err := spec.ParseResources(data)
@@ -155,20 +155,12 @@ func (c *change) handOver(data []byte) ([]string, error) {
 	if data == nil {
 		return c.inv.Argv, nil
 	}
-	fd, err := unix.MemfdCreate("resources", unix.MFD_CLOEXEC)
+	file, err := inMemory("resources", data)
 	if err != nil {
-		return nil, fmt.Errorf("resources for the delegate: %w", err)
+		return nil, err
 	}
-	file := os.NewFile(uintptr(fd), "resources")
 	defer file.Close()
-	_, err = file.Write(data)
-	if err == nil {
-		_, err = file.Seek(0, io.SeekStart)
-	}
-	if err == nil {
-		err = unix.Dup3(fd, 0, 0)
-	}
-	if err != nil {
+	if err := unix.Dup3(int(file.Fd()), 0, 0); err != nil {
 		return nil, fmt.Errorf("resources for the delegate: %w", err)
 	}
 	return c.inv.Replace("resources", "-"), nil

@@ -276,3 +276,29 @@ func TestOwnerModeAndLinkAreKept(t *testing.T) {
 		t.Errorf("left behind: %v", entries)
 	}
 }
+
+// On cgroup v2 runc writes unified over linux.resources.cpu.
+func TestUnifiedCPUsCountAndAreReplaced(t *testing.T) {
+	edits := map[string]func(*Document) error{
+		"Shield": func(d *Document) error { return d.Shield(testGrant(t, "2"), nil, testHook) },
+		"Cut":    func(d *Document) error { set, _ := shield.ParseCPUs("2"); return d.Cut(set, testHook) },
+	}
+	for name, edit := range edits {
+		dir := t.TempDir()
+		text := `{"linux":{"resources":{"cpu":{"cpus":"0"},"unified":{"cpuset.cpus":"1-3","cpuset.mems":"0","memory.high":"1"}}}}`
+		if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(text), 0o640); err != nil {
+			t.Fatal(err)
+		}
+		document := load(t, dir)
+		if request, err := document.Request(shield.Key{ID: "a"}, ""); err != nil || request.CPUs != "1-3" || request.Mems != "0" {
+			t.Errorf("%s: read as %+v (%v)", name, request, err)
+		}
+		if err := edit(document); err != nil {
+			t.Fatal(err)
+		}
+		resources := gjson.GetBytes(document.Bytes(), "linux.resources")
+		if resources.Get("cpu.cpus").String() != "2" || resources.Get(`unified.cpuset\.cpus`).Exists() || resources.Get(`unified.memory\.high`).String() != "1" {
+			t.Errorf("%s: %s", name, resources)
+		}
+	}
+}

@@ -63,6 +63,7 @@ func (d *Document) Shield(grant shield.Grant, rlimits []Rlimit, hook Hook) error
 	lifted := []string{
 		"linux.resources.cpu.quota", "linux.resources.cpu.period", "linux.resources.cpu.burst",
 		"linux.resources.cpu.realtimeRuntime", "linux.resources.cpu.realtimePeriod", `linux.resources.unified.cpu\.max`,
+		unifiedCPUs, unifiedMems,
 		"process.scheduler",
 	}
 	if grant.Pinned { // without a cpuset controller the delegate would fail
@@ -105,6 +106,12 @@ func (d *Document) Shield(grant shield.Grant, rlimits []Rlimit, hook Hook) error
 	return run(steps)
 }
 
+// On cgroup v2 runc writes these over linux.resources.cpu.
+const (
+	unifiedCPUs = `linux.resources.unified.cpuset\.cpus`
+	unifiedMems = `linux.resources.unified.cpuset\.mems`
+)
+
 // Cut edits the document of an ordinary container: CPUs that others hold are taken out of its cpuset. The hooks tell
 // the ledger of it, so that it gets them when they are free again.
 func (d *Document) Cut(cpus shield.CPUs, hook Hook) error {
@@ -114,6 +121,7 @@ func (d *Document) Cut(cpus shield.CPUs, hook Hook) error {
 	return run([]func() error{
 		func() error { return d.ensure("{}", "linux", "linux.resources", "linux.resources.cpu", "hooks") },
 		func() error { return d.set("linux.resources.cpu.cpus", cpus.String()) },
+		func() error { return d.remove(unifiedCPUs) },
 		func() error { return d.add("hooks.createRuntime", hook.entry("createRuntime")) },
 		func() error { return d.add("hooks.poststop", hook.entry("poststop")) },
 	})

@@ -50,6 +50,14 @@ func (d *Document) Request(key shield.Key, linkClass string) (shield.Request, er
 	cpu := gjson.GetBytes(d.data, "linux.resources.cpu")
 	request.CPUs = strings.TrimSpace(cpu.Get("cpus").String())
 	request.Mems = strings.TrimSpace(cpu.Get("mems").String())
+	// On cgroup v2 runc writes unified last, so that counts.
+	unified := gjson.GetBytes(d.data, "linux.resources.unified")
+	if cpus := unified.Get(`cpuset\.cpus`); cpus.Exists() {
+		request.CPUs = strings.TrimSpace(cpus.String())
+	}
+	if mems := unified.Get(`cpuset\.mems`); mems.Exists() {
+		request.Mems = strings.TrimSpace(mems.String())
+	}
 	request.Quota = cpu.Get("quota").Int()
 	request.Budget = shield.Budget{Runtime: cpu.Get("realtimeRuntime").Int(), Period: cpu.Get("realtimePeriod").Int()}
 	gjson.GetBytes(d.data, "linux.resources.hugepageLimits").ForEach(func(_, limit gjson.Result) bool {

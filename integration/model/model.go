@@ -52,6 +52,8 @@ type Host interface {
 	Abort(id string, wish Wish, after time.Duration)
 	// Do is rtshield with these arguments, which must succeed. "--root" is added for verbs of a container.
 	Do(verb string, args ...string)
+	// Try is Do for what may be refused, with what was said then, "" if it succeeded.
+	Try(verb string, args ...string) (said string)
 	// Gone waits until a container's first process has been reaped.
 	Gone(id string)
 	// Key is how the ledger calls a container; Ledger is nil without one.
@@ -59,6 +61,14 @@ type Host interface {
 	Ledger() *shield.Ledger
 	// AsBefore fails unless every setting is as at the beginning and no ledger is left.
 	AsBefore(when string)
+}
+
+// Hotplug is what a Host has besides where CPUs can go and come.
+type Hotplug interface {
+	// Plug takes a CPU offline and brings it back.
+	Plug(cpu int)
+	// Spread are the files of the interrupts that their drivers then place anew, whoever had placed them.
+	Spread() []string
 }
 
 type state string
@@ -101,6 +111,11 @@ func Play(h Host, seed uint64, steps int) {
 		h.Fatal(err)
 	}
 	g := &game{Host: h, random: rand.New(rand.NewPCG(seed, 0)), facts: facts, layout: layout, irqs: affinities(), work: unboundWork(h)}
+	if plugs, can := h.(Hotplug); can {
+		for _, file := range plugs.Spread() {
+			delete(g.irqs, file)
+		}
+	}
 	for step := range steps {
 		what := g.step()
 		g.history = append(g.history, what)
@@ -138,7 +153,7 @@ const full = 6
 
 func (g *game) step() string {
 	one := g.any(func(*container) bool { return true })
-	switch dice := g.random.IntN(20); {
+	switch dice := g.random.IntN(24); {
 	case one == nil || dice < 7 && len(g.containers) < full:
 		return g.create()
 	case dice < 8:
@@ -164,6 +179,14 @@ func (g *game) step() string {
 			c.state = ended
 			return "kill " + c.id
 		}
+	case dice < 17:
+		if plugs, can := g.Host.(Hotplug); can {
+			return g.plug(plugs)
+		}
+	case dice < 20:
+		if c := g.any(func(c *container) bool { return c.state != ended }); c != nil {
+			return g.update(c)
+		}
 	}
 	if one.state == ended {
 		g.remove(one, g.random.IntN(2) == 0)
@@ -171,6 +194,42 @@ func (g *game) step() string {
 	}
 	g.remove(one, true)
 	return "delete --force " + one.id
+}
+
+// plug takes away a CPU for a moment that no container has to itself, and never CPU 0.
+func (g *game) plug(plugs Hotplug) string {
+	free := g.facts.Topology.Online.Difference(g.alive().Held()).Difference(cpuset.New(0)).List()
+	if len(free) == 0 {
+		return "plug nothing"
+	}
+	cpu := free[g.random.IntN(len(free))]
+	plugs.Plug(cpu)
+	g.Do("reconcile")
+	g.granted(g.live(), "after hotplug and reconcile")
+	return fmt.Sprintf("plug CPU %d", cpu)
+}
+
+// update gives a container other CPUs, as an engine tries to: a shielded one keeps its own, an ordinary one gets what
+// nobody holds.
+func (g *game) update(c *container) string {
+	online := g.facts.Topology.Online
+	cpus := []string{online.String(), g.layout.Pool.String(), fmt.Sprint(g.random.IntN(online.Size()))}[g.random.IntN(3)]
+	wanted, _ := cpuset.Parse(cpus)
+	alive, refusal := g.alive(), ""
+	switch own := alive.Grant(g.Key(c.id)); {
+	case own != nil && !own.CPUs.Equals(wanted):
+		refusal = "holds CPU " + own.CPUs.String()
+	case own == nil && wanted.IsSubsetOf(alive.Held()):
+		refusal = "is kept for others"
+	}
+	what := fmt.Sprintf("update %s (%s) to CPU %s", c.id, c.wish, cpus)
+	switch said := g.Try("update", "--cpuset-cpus", cpus, c.id); {
+	case (said == "") != (refusal == ""), !strings.Contains(said, refusal):
+		g.Errorf("%s: it said %q, and should say %q", what, said, refusal)
+	case said == "" && c.wish.Class == "":
+		c.wish.CPUs = cpus
+	}
+	return what
 }
 
 func (g *game) any(like func(*container) bool) *container {
@@ -272,14 +331,7 @@ func (g *game) abort() string {
 // refusal is a part of what must be said, "" for a container that must be created. What the living hold, the ledger says;
 // the rest is decided from nothing.
 func (g *game) refusal(id string, wish Wish) string {
-	alive := &shield.Ledger{}
-	if ledger := g.Ledger(); ledger != nil {
-		for _, c := range g.live() {
-			if grant := ledger.Grant(g.Key(c.id)); grant != nil {
-				alive.Add(*grant)
-			}
-		}
-	}
+	alive := g.alive()
 	if wish.Class == "" {
 		wanted, _ := cpuset.Parse(wish.CPUs)
 		if !wanted.IsEmpty() && wanted.IsSubsetOf(alive.Held()) {
@@ -299,6 +351,19 @@ func (g *game) refusal(id string, wish Wish) string {
 		return "root domain"
 	}
 	return ""
+}
+
+// alive is a ledger of the grants of those that still have a process.
+func (g *game) alive() *shield.Ledger {
+	alive := &shield.Ledger{}
+	if ledger := g.Ledger(); ledger != nil {
+		for _, c := range g.live() {
+			if grant := ledger.Grant(g.Key(c.id)); grant != nil {
+				alive.Add(*grant)
+			}
+		}
+	}
+	return alive
 }
 
 // live are the containers that still have a process.

@@ -98,6 +98,14 @@ func (p *player) Do(verb string, args ...string) {
 	p.Must(p.OCI(append([]string{verb}, args...)...))
 }
 
+func (p *player) Try(verb string, args ...string) string {
+	p.Helper()
+	if res := p.OCI(append([]string{verb}, args...)...); res.Code != 0 {
+		return res.Stderr
+	}
+	return ""
+}
+
 func (p *player) Gone(id string) {
 	p.Helper()
 	pid := p.pids[id]

@@ -38,6 +38,8 @@ type Payload struct {
 	Run string
 	// Seed is that of the random test, 0 for a fresh one.
 	Seed uint64
+	// Steps is how many that test has.
+	Steps int
 	// Image is a root file system with systemd. Without it, the initramfs is all there is.
 	Image string
 }
@@ -93,7 +95,7 @@ func (p Payload) over(a *archive, kernel Kernel) error {
 
 // script tells one that runs the tests which.
 func (p Payload) script(text []byte) []byte {
-	return []byte(strings.Replace(string(text), "cd /guest", fmt.Sprintf("VM_RUN='%s' VM_SEED=%d\ncd /guest", p.Run, p.Seed), 1))
+	return []byte(strings.Replace(string(text), "cd /guest", fmt.Sprintf("VM_RUN='%s' VM_SEED=%d VM_STEPS=%d\ncd /guest", p.Run, p.Seed, p.Steps), 1))
 }
 
 // programs puts what is under test below a directory.

@@ -106,7 +106,7 @@ func (c class) words(built *shield.Class) error {
 		{"thp", c.THP, &built.THP, []string{shield.Keep, shield.Never}},
 		{"swap", c.Swap, &built.Swap, []string{shield.Keep, string(shield.Off)}},
 		{"memory_policy", c.MemPolicy, &built.MemoryPolicy, []string{shield.Keep, shield.Bind}},
-		{"exec", c.Exec, &built.Exec, []string{"demote"}},
+		{"exec", c.Exec, &built.Exec, []string{shield.Demote, shield.Inherit}},
 		{"partition", c.Partition, &built.Partition, []string{"auto", shield.Isolated, shield.Root, "none"}},
 	} {
 		if word.from == nil {

@@ -301,13 +301,21 @@ func write(root host.Root, setting shield.Setting, deadline time.Time) (now stri
 }
 
 // giveAll stands for an empty cpuset.cpus: kernels before 7.x do not let a cgroup with processes go back to it (ENOSPC),
-// so it says what it means, all that the parent has.
+// so it says what it means, all that the parent has. What the parent has in effect would not do: of that, partitions below
+// it have taken theirs.
 func giveAll(root host.Root, dir string) error {
-	cpus, err := hostcpuset.Effective(root, filepath.Dir(dir))
-	if err != nil {
-		return err
+	for above := filepath.Dir(dir); ; above = filepath.Dir(above) {
+		cpus, err := hostcpuset.CPUs(root, above)
+		if gone(err) { // the root of the hierarchy
+			cpus, err = root.Online()
+		}
+		if err != nil {
+			return err
+		}
+		if !cpus.IsEmpty() {
+			return hostcpuset.SetCPUs(root, dir, cpus)
+		}
 	}
-	return hostcpuset.SetCPUs(root, dir, cpus)
 }
 
 // patience bounds all waiting of one reconcile for budgets.

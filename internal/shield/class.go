@@ -92,6 +92,9 @@ const (
 	Keep  = "keep"
 	Never = "never"
 	Bind  = "bind"
+	// Inherit: what exec adds runs as the container does. Demote: it runs ordinary.
+	Inherit = "inherit"
+	Demote  = "demote"
 )
 
 // Thread policies, with the meaning of OpenStack Nova's hw:cpu_thread_policy.
@@ -142,7 +145,7 @@ func BuiltinClasses() map[string]Class {
 	fast := keep
 	fast.CStates, fast.Governor, fast.Preference = "20us", "performance", "performance"
 	base := Class{
-		CPUs: 1, MaxCPUs: 4, SMT: SMTIsolate, IRQ: "away", Partition: "auto", Exec: "demote", RTPrio: Off, Memlock: Off,
+		CPUs: 1, MaxCPUs: 4, SMT: SMTIsolate, IRQ: "away", Partition: "auto", Exec: Demote, RTPrio: Off, Memlock: Off,
 		THP: Keep, Swap: Keep, MemoryPolicy: Keep, Power: keep,
 	}
 	with := func(change func(*Class)) Class {

@@ -45,6 +45,8 @@ type Grant struct {
 	IRQ      string    `json:"irq"`
 	// SMT is prefer, require or isolate.
 	SMT string `json:"smt,omitempty"`
+	// Exec is inherit where what exec adds runs as the container does.
+	Exec string `json:"exec,omitempty"`
 	// Move is under way while the engine gives it other CPUs.
 	Move *Move `json:"move,omitempty"`
 	// Asked is what the engine had written of the CPUs, and will write again with each update.

@@ -190,7 +190,12 @@ func planMasks(ledger *Ledger, seen Observation) []Setting {
 			setting.Want = interrupts.of(baseline)
 		case knob.Kind == Irqbalance: // the one that holds what is left out
 			setting.Want = lists.Set(baseline).Union(ledger.Away()).String()
-		case baseline == "" && !held.IsEmpty() && (knob.Kind == Cpuset || knob.Kind == AllowedCPUs): // on cgroup v2: all that the parent has
+		case !ledger.below(knob).IsEmpty(): // it was shrunk before a grant came below it, which needs its own from it
+			above := newLesser(lists, held.Difference(ledger.below(knob)), ledger.Housekeeping.CPUSet, seen.Online)
+			if setting.Want = above.of(baseline); baseline == "" && !above.taken.IsEmpty() {
+				setting.Want = seen.Online.Difference(above.taken).String()
+			}
+		case (knob.Kind == Cpuset || knob.Kind == AllowedCPUs) && baseline == "" && !held.IsEmpty(): // on cgroup v2: all that the parent has
 			setting.Want = rest
 		case baseline == "" && !held.IsEmpty() && seen.Fixed[knob] != "": // it cannot be read
 			setting.Want = rest
@@ -207,6 +212,20 @@ func planMasks(ledger *Ledger, seen Observation) []Setting {
 		settings = append(settings, setting)
 	}
 	return settings
+}
+
+// below gives what the grants hold whose cgroups are below a cpuset or a unit of systemd.
+func (l *Ledger) below(knob Knob) cpuset.CPUSet {
+	var path string
+	switch knob.Kind {
+	case Cpuset:
+		path = knob.Name + "/"
+	case AllowedCPUs:
+		path = "/" + knob.Name + "/"
+	default:
+		return cpuset.New()
+	}
+	return heldBy(without(l.Grants, func(g Grant) bool { return !strings.Contains(g.Cgroups.Cpuset, path) }))
 }
 
 // inheritedCpuset: a cgroup v1 directory that was made below one that we had shrunk got a copy of the shrunk set. It gets

@@ -339,3 +339,23 @@ func TestAnyOrderOfGrantsEndsAtTheBaseline(t *testing.T) {
 		t.Errorf("still remembered: %v", ledger.Baselines)
 	}
 }
+
+func TestWhatWasShrunkGivesAGrantThatComesBelowItItsOwn(t *testing.T) {
+	for _, c := range []struct{ kind, name, baseline, now, want string }{
+		{"cpuset", "/cg/pods", "", "0-1", "0-2"},
+		{"cpuset", "/cg/pods", "0-3", "0-1", "0-2"},
+		{"cpuset", "/cg/other", "0-3", "0-1", "0-1"},
+		{"cpuset", "/cg/pod", "0-3", "0-1", "0-1"},
+		{"allowed-cpus", "pods.slice", "", "0-1", "0-1"},
+	} {
+		knob := Knob{Kind(c.kind), c.name}
+		ledger := &Ledger{Housekeeping: cpus(t, "0-1"), Baselines: map[string]string{knob.String(): c.baseline}, Grants: []Grant{
+			{Bound: true, Key: Key{"/r", "a"}, CPUs: cpus(t, "2"), Level: LevelCpuset, Cgroups: Cgroups{Cpuset: "/cg/pods/a"}},
+			{Bound: true, Key: Key{"/r", "b"}, CPUs: cpus(t, "3"), Level: LevelCpuset, Cgroups: Cgroups{Cpuset: "/cg/b"}},
+		}}
+		plan := Plan(ledger, Observation{Online: set(t, "0-3"), Masks: map[Knob]string{knob: c.now}})
+		if len(plan) != 1 || plan[0].Want != c.want {
+			t.Errorf("%s: %+v, want %s", knob, plan, c.want)
+		}
+	}
+}

@@ -23,10 +23,10 @@ type Store struct {
 
 // LockWait is how long an invocation waits for the lock before it gives up. It stays below HookTimeout, so that a
 // waiting hook says why itself before runc kills it.
-const LockWait = 8 * time.Second
+const LockWait = 30 * time.Second
 
 // HookTimeout is the timeout of our hooks in config.json, in seconds.
-const HookTimeout = 15
+const HookTimeout = 45
 
 func (s Store) path() string { return filepath.Join(s.Dir, "ledger.json") }
 
@@ -83,7 +83,7 @@ func (s Store) trusted() error {
 	return nil
 }
 
-// flock waits for the lock by trying: a blocking flock(2) cannot be bounded without signals.
+// flock takes the lock, or says after Wait who has it. Those who wait get it in the order in which they came.
 func (s Store) flock(who string) (*os.File, error) {
 	name := filepath.Join(s.Dir, "lock")
 	lock, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
@@ -94,28 +94,49 @@ func (s Store) flock(who string) (*os.File, error) {
 	if wait == 0 {
 		wait = LockWait
 	}
-	deadline := time.Now().Add(wait)
-	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
-		err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-			lock.Close()
-			return nil, fmt.Errorf("ledger lock %s: %w", name, err)
-		}
-		if time.Now().After(deadline) {
-			holder, _ := os.ReadFile(name)
-			lock.Close()
-			return nil, fmt.Errorf("ledger lock %s is held for more than %v by %s: see what that process waits for", name, wait, holderText(holder))
-		}
-		time.Sleep(pause)
+	if err := lockWithin(lock, wait); errors.Is(err, os.ErrDeadlineExceeded) {
+		holder, _ := os.ReadFile(name)
+		return nil, fmt.Errorf("ledger lock %s is held for more than %v by %s: see what that process waits for", name, wait, holderText(holder))
+	} else if err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("ledger lock %s: %w", name, err)
 	}
 	// Who holds it, for the message above. Best effort: the lock is the flock, not the text.
 	if lock.Truncate(0) == nil {
 		_, _ = lock.WriteAt([]byte(fmt.Sprintf("pid %d (%s)", os.Getpid(), who)), 0)
 	}
 	return lock, nil
+}
+
+// lockWithin gives os.ErrDeadlineExceeded when it takes too long. A blocking flock(2) cannot be taken back: the file is
+// closed, and the lock with it, once the kernel gives it.
+func lockWithin(lock *os.File, wait time.Duration) error {
+	err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if !errors.Is(err, unix.EWOULDBLOCK) {
+		return err
+	}
+	result := make(chan error)
+	abandoned := make(chan struct{})
+	go func() {
+		err := unix.Flock(int(lock.Fd()), unix.LOCK_EX)
+		for errors.Is(err, unix.EINTR) {
+			err = unix.Flock(int(lock.Fd()), unix.LOCK_EX)
+		}
+		select {
+		case result <- err:
+		case <-abandoned:
+			lock.Close()
+		}
+	}()
+	timeout := time.NewTimer(wait)
+	defer timeout.Stop()
+	select {
+	case err := <-result:
+		return err
+	case <-timeout.C:
+		close(abandoned)
+		return os.ErrDeadlineExceeded
+	}
 }
 
 func holderText(text []byte) string {

@@ -112,6 +112,17 @@ func (inv Invocation) Flag(name string) (value string, ok bool) {
 	return value, ok
 }
 
+// Values are all that were given to a flag of the verb, by either of its names.
+func (inv Invocation) Values(name string) []string {
+	var values []string
+	for _, g := range inv.given {
+		if g.def.long == name || (name != "" && g.def.short == name) {
+			values = append(values, g.value)
+		}
+	}
+	return values
+}
+
 func (inv *Invocation) setGlobal(g given) {
 	switch g.def.long {
 	case "root":

@@ -29,6 +29,9 @@ func (t Traits) MemoryPolicy() bool {
 	return t.Name == "runc" && t.atLeast(1, 4) || t.Name == "crun" && t.atLeast(1, 24)
 }
 
+// ExecScheduler says whether process.scheduler is carried out for exec: by runc since 1.2.
+func (t Traits) ExecScheduler() bool { return t.Name == "runc" && t.atLeast(1, 2) }
+
 func (t Traits) atLeast(major, minor int) bool {
 	parts := strings.SplitN(t.Version, ".", 3)
 	if len(parts) < 2 {

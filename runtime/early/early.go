@@ -8,6 +8,7 @@
 package early
 
 import (
+	"bytes"
 	"os"
 
 	"github.com/rtshield/rtshield/runtime/argv"
@@ -15,11 +16,30 @@ import (
 )
 
 func init() {
-	switch inv := argv.Parse(os.Args); inv.Verb {
-	case "state", "kill", "start", "ps", "events", "pause", "resume", "features", "list", "exec", "checkpoint":
-		if !inv.Help {
-			// An error is met again, and then reported, on the ordinary way through main.
-			_ = delegate.PassOn(os.Args)
+	inv := argv.Parse(os.Args)
+	switch inv.Verb {
+	case "state", "kill", "start", "ps", "events", "pause", "resume", "features", "list", "checkpoint":
+	case "exec":
+		if delegate.ExecInherits() || mayBeRealTime(inv.Process) {
+			return
 		}
+	default:
+		return
 	}
+	if !inv.Help {
+		// An error is met again, and then reported, on the ordinary way through main.
+		_ = delegate.PassOn(os.Args)
+	}
+}
+
+// mayBeRealTime says whether a process that exec is given could name a scheduler, also with letters written as \u0073.
+func mayBeRealTime(process string) bool {
+	if process == "" {
+		return false
+	}
+	if info, err := os.Stat(process); err != nil || !info.Mode().IsRegular() { // what is read of a pipe is gone
+		return err == nil
+	}
+	data, err := os.ReadFile(process)
+	return err == nil && (bytes.Contains(bytes.ToLower(data), []byte("scheduler")) || bytes.Contains(data, []byte(`\u`)))
 }

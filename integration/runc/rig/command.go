@@ -41,6 +41,18 @@ func (r *Rig) Plain(args ...string) Result {
 	return r.runIn("", r.Runc, append([]string{"--root", r.Root}, args...)...)
 }
 
+// Feed is OCI with text on stdin, through a pipe as engines do it; FeedPlain the same with the delegate itself.
+func (r *Rig) Feed(text string, args ...string) Result {
+	r.Helper()
+	return r.run("", text, r.Rtshield, append([]string{"--root", r.Root}, args...)...)
+}
+
+// FeedPlain is Plain with text on stdin.
+func (r *Rig) FeedPlain(text string, args ...string) Result {
+	r.Helper()
+	return r.run("", text, r.Runc, append([]string{"--root", r.Root}, args...)...)
+}
+
 // Program runs any program.
 func (r *Rig) Program(path string, args ...string) Result {
 	r.Helper()
@@ -66,10 +78,18 @@ func (r *Rig) Command(ctx context.Context, path string, args ...string) *exec.Cm
 // runIn gives the command files and no pipes: a container that it starts keeps them open.
 func (r *Rig) runIn(dir, path string, args ...string) Result {
 	r.Helper()
+	return r.run(dir, "", path, args...)
+}
+
+func (r *Rig) run(dir, stdin, path string, args ...string) Result {
+	r.Helper()
 	ctx, cancel := context.WithTimeoutCause(context.Background(), patience, errors.New("it took too long"))
 	defer cancel()
 	cmd := r.Command(ctx, path, args...)
 	cmd.Dir = dir
+	if stdin != "" {
+		cmd.Stdin = strings.NewReader(stdin)
+	}
 	res := Result{Args: append([]string{filepath.Base(path)}, args...)}
 	var files [2]*os.File
 	for i := range files {

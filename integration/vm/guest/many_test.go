@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 	"k8s.io/utils/cpuset"
 )
@@ -102,7 +105,12 @@ func TestAnOrdinaryContainerIsCutAndWidenedAgain(t *testing.T) {
 		held := grant.CPUs.Union(grant.Idle.CPUSet)
 		online := topology(r).Online
 		pid := r.begin("run", "ordinary")
-		named := r.begin("run", "named", cpus(online.String()))
+		named := r.begin("run", "named", func(s *specs.Spec) {
+			if s.Linux.Resources.Unified = map[string]string{"cpuset.cpus": online.String()}; !unified() {
+				s.Linux.Resources.Unified = nil
+				cpus(online.String())(s)
+			}
+		})
 		for _, who := range []int{pid, named} {
 			if now := parse(r, r.allowed(who)); !now.Equals(online.Difference(held)) {
 				r.Errorf("beside CPU %s an ordinary container runs on %s", held, now)
@@ -202,5 +210,52 @@ func TestAKilledContainerIsReconciled(t *testing.T) {
 		}
 		r.must(r.oci("delete", "a"))
 		r.asBefore("after reconcile and delete")
+	})
+}
+
+// All are started before the first has its lock.
+func TestOfManyAtOnceAsManyGetACPUAsThereAre(t *testing.T) {
+	once(t, func(r *rig) {
+		if release := text(r, "/proc/sys/kernel/osrelease"); !strings.HasPrefix(release, "6.12.") || isolated(r) {
+			r.Skip("elsewhere: so many are created on one kernel")
+		}
+		const creates = 64
+		pool := r.status().Layout.Pool
+		type outcome struct {
+			id  string
+			pid int
+			said
+		}
+		commands := make(chan outcome, creates)
+		for i := range creates {
+			id := fmt.Sprintf("m%d", i)
+			bundle := r.bundle(id, class("fifo"), annotate("smt", "prefer"))
+			r.ids = append(r.ids, id)
+			go func() {
+				file := filepath.Join(r.dir, "pid-"+id)
+				said := r.within(4*patience, rtshield, "--root", r.root, "create", "--bundle", bundle, "--pid-file", file, id)
+				data, _ := os.ReadFile(file)
+				pid, _ := strconv.Atoi(strings.TrimSpace(string(data)))
+				commands <- outcome{id, pid, said}
+			}()
+		}
+		var winners []string
+		for range creates {
+			switch one := <-commands; {
+			case one.code == 0:
+				winners = append(winners, one.id)
+				r.reap(one.id, one.pid)
+			case strings.Count(one.stderr, "\n") > 0 || !strings.Contains(one.stderr, fmt.Sprintf("container %s asks for 1 CPU of class fifo; 0 of %d in the shield are free", one.id, pool.Size())):
+				r.Errorf("not refused for the true reason: %s", one.said)
+			}
+		}
+		if len(winners) != pool.Size() {
+			r.Errorf("%d of %d creates had success, and the shield has CPU %s", len(winners), creates, pool)
+		}
+		r.disjoint(winners)
+		for _, id := range winners {
+			r.end(id)
+		}
+		r.asBefore("after the last delete")
 	})
 }

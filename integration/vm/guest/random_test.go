@@ -8,10 +8,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -50,7 +52,41 @@ func TestNothingIsLostOrLeftInAnyOrder(t *testing.T) {
 }
 
 // player is a rig as the model plays on it.
-type player struct{ *rig }
+type player struct {
+	*rig
+	spread map[string]string // what Spread found, and what it read before
+}
+
+func (p *player) Plug(cpu int) { p.Helper(); plug(p, cpu) }
+
+// Spread tries it once, without a container.
+func (p *player) Spread() []string {
+	p.Helper()
+	files, _ := filepath.Glob("/proc/irq/*/smp_affinity_list")
+	before := map[string]string{}
+	for _, file := range files {
+		before[file] = text(p, file)
+	}
+	for _, cpu := range topology(p).Online.List()[1:] {
+		plug(p, cpu)
+	}
+	p.spread = map[string]string{}
+	for file, was := range before {
+		if text(p, file) != was {
+			p.spread[file] = was
+		}
+	}
+	p.heal()
+	return slices.Collect(maps.Keys(p.spread))
+}
+
+// heal writes what hotplug has spread back.
+func (p *player) heal() {
+	p.Helper()
+	for file, was := range p.spread {
+		p.put(file, was)
+	}
+}
 
 func (p *player) Parents() []string { return []string{parent, parent + "/c", "/pods/b"} }
 
@@ -157,6 +193,14 @@ func (p *player) Do(verb string, args ...string) {
 	p.must(p.oci(append([]string{verb}, args...)...))
 }
 
+func (p *player) Try(verb string, args ...string) string {
+	p.Helper()
+	if res := p.oci(append([]string{verb}, args...)...); res.code != 0 {
+		return res.stderr
+	}
+	return ""
+}
+
 func (p *player) Gone(id string) {
 	p.Helper()
 	select {
@@ -170,6 +214,7 @@ func (p *player) Gone(id string) {
 // had to do without some CPUs while an ordinary container was in it names all of them since.
 func (p *player) AsBefore(when string) {
 	p.Helper()
+	p.heal()
 	full := topology(p).Online.String()
 	for _, dir := range []string{"/pods", parent, parent + "/c", "/pods/b"} {
 		file := cpusetMount() + dir + "/cpuset.cpus"

@@ -109,7 +109,12 @@ func (r *rig) command(args ...string) said {
 // program runs any program. It gets files and no pipes: a container keeps them open.
 func (r *rig) program(path string, args ...string) said {
 	r.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	return r.within(patience, path, args...)
+}
+
+func (r *rig) within(limit time.Duration, path string, args ...string) said {
+	r.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Env = append(os.Environ(), r.env...)
@@ -171,6 +176,12 @@ func (r *rig) try(verb, id, bundle string) (int, said) {
 	if err != nil || convErr != nil {
 		return 0, result
 	}
+	r.reap(id, pid)
+	return pid, result
+}
+
+// reap waits for a container's first process, which is our child.
+func (r *rig) reap(id string, pid int) {
 	gone := make(chan struct{})
 	r.gone[id] = gone
 	go func() {
@@ -181,7 +192,6 @@ func (r *rig) try(verb, id, bundle string) (int, said) {
 			}
 		}
 	}()
-	return pid, result
 }
 
 // end kills a container, waits until it is gone, and deletes it.

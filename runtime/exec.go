@@ -1,0 +1,181 @@
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rtshield/rtshield/internal/config"
+	"github.com/rtshield/rtshield/internal/shield"
+	"github.com/rtshield/rtshield/runtime/argv"
+	"github.com/rtshield/rtshield/runtime/delegate"
+	"github.com/rtshield/rtshield/spec"
+)
+
+// execute is the verb exec. A process that is added to a shielded container runs ordinary: engines such as containerd's CRI
+// copy the scheduler of the container's own process into it, and a health check at FIFO would stop what it looks after. Where
+// the class says inherit, it runs as the container does.
+func execute(inv argv.Invocation) (int, error) {
+	path, err := delegate.Resolve()
+	if err != nil {
+		return 1, err
+	}
+	dir, err := config.StateDir()
+	if unread := (*fs.PathError)(nil); errors.As(err, &unread) { // it may name another ledger
+		return 1, err
+	}
+	store := shield.Store{Dir: dir}
+	if !store.Exists() {
+		return 1, delegate.Become(path, inv.Argv)
+	}
+	if store.BootID, err = system.BootID(); err != nil {
+		return 1, err
+	}
+	ledger, err := store.Peek()
+	if err != nil {
+		return 1, fmt.Errorf("exec into container %s could run real-time: %w", inv.ID, err)
+	}
+	grant := ledger.Grant(shield.Key{Root: stateRoot(inv.Root, path), ID: inv.ID})
+	// Without --process the delegate starts from config.json, which has no scheduler any more.
+	if grant == nil || inv.Process == "" && grant.Exec != shield.Inherit {
+		return 1, delegate.Become(path, inv.Argv)
+	}
+	data, err := process(inv, *grant)
+	if err != nil { // the delegate has its own words for this
+		return 1, delegate.Become(path, inv.Argv)
+	}
+	file, err := inMemory("process", data)
+	if err != nil {
+		return 1, err
+	}
+	// Far above what --preserve-fds counts; the delegate keeps all but those from the container.
+	fd, err := unix.FcntlInt(file.Fd(), unix.F_DUPFD, 1000)
+	if err != nil {
+		return 1, fmt.Errorf("process for the delegate: %w", err)
+	}
+	return 1, delegate.Become(path, inv.Replace("process", fmt.Sprintf("/proc/self/fd/%d", fd)))
+}
+
+// process gives the JSON of what is to be added. What cannot be read as such goes to the delegate as it is.
+func process(inv argv.Invocation, grant shield.Grant) ([]byte, error) {
+	if inv.Process == "" {
+		p, err := fromFlags(inv, grant.Bundle)
+		if err != nil {
+			return nil, err
+		}
+		p.Schedule(grant)
+		return p.JSON(), nil
+	}
+	data, err := readProcess(inv.Process)
+	if err != nil {
+		return nil, err
+	}
+	p, err := spec.ParseProcess(data)
+	switch {
+	case err != nil:
+		return data, nil
+	case grant.Exec == shield.Inherit:
+		p.Schedule(grant)
+	default:
+		p.Demote()
+	}
+	return p.JSON(), nil
+}
+
+// fromFlags does what delegates do without --process (runc's getProcess): the container's own process, changed by flags.
+func fromFlags(inv argv.Invocation, bundle string) (spec.Process, error) {
+	p, err := spec.LoadProcess(bundle)
+	if err != nil || len(inv.Args) < 2 {
+		return p, errors.Join(err, errNothing)
+	}
+	p.Set("args", inv.Args[1:])
+	for flag, member := range map[string]string{"cwd": "cwd", "apparmor": "apparmorProfile", "process-label": "selinuxLabel"} {
+		if value, given := inv.Flag(flag); given && value != "" {
+			p.Set(member, value)
+		}
+	}
+	tty, _ := inv.Flag("tty")
+	p.Set("terminal", tty == "true")
+	if value, given := inv.Flag("no-new-privs"); given {
+		p.Set("noNewPrivileges", value == "true")
+	}
+	p.Append("env", inv.Values("env")...)
+	capabilities := inv.Values("cap")
+	for _, set := range []string{"bounding", "effective", "permitted"} {
+		p.Append("capabilities."+set, capabilities...)
+	}
+	if p.Has("capabilities.inheritable") {
+		p.Append("capabilities.ambient", capabilities...)
+	}
+	return p, user(inv, p)
+}
+
+func user(inv argv.Invocation, p spec.Process) error {
+	name, given := inv.Flag("user")
+	more := inv.Values("additional-gids")
+	if !given && len(more) == 0 {
+		return nil
+	}
+	who := p.User()
+	if uid, gid, both := strings.Cut(name, ":"); name != "" {
+		for _, id := range []struct{ text, member string }{{uid, "uid"}, {gid, "gid"}} {
+			if id.member == "gid" && !both {
+				continue
+			}
+			number, err := strconv.ParseUint(id.text, 10, 32)
+			if err != nil {
+				return errNothing
+			}
+			who[id.member] = number
+		}
+	}
+	groups, _ := who["additionalGids"].([]any)
+	for _, text := range more {
+		number, err := strconv.ParseUint(text, 10, 32)
+		if err != nil {
+			return errNothing
+		}
+		groups = append(groups, number)
+	}
+	if len(groups) > 0 {
+		who["additionalGids"] = groups
+	}
+	p.Set("user", who)
+	return nil
+}
+
+// maxProcess bounds what is read of a process's JSON. Real ones are below 20 kB.
+const maxProcess = 4 << 20
+
+func readProcess(name string) ([]byte, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return io.ReadAll(io.LimitReader(file, maxProcess))
+}
+
+// inMemory gives a file that stands on no disk, at its start. It closes on exec.
+func inMemory(what string, data []byte) (*os.File, error) {
+	fd, err := unix.MemfdCreate(what, unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("%s for the delegate: %w", what, err)
+	}
+	file := os.NewFile(uintptr(fd), what)
+	_, err = file.Write(data)
+	if err == nil {
+		_, err = file.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		file.Close()
+		return nil, fmt.Errorf("%s for the delegate: %w", what, err)
+	}
+	return file, nil
+}
