@@ -32,6 +32,9 @@ func (c call) createRuntime() error {
 	}
 	// A real-time task would hold the budget of its cgroup (EBUSY) until the delegate has killed it.
 	_ = sched.Set(c.pid, sched.Attr{})
+	if grant := session.Grant(c.key); grant != nil {
+		reconcile.Unmark(c.host, *grant)
+	}
 	session.Release(c.key)
 	if _, undoErr := reconcile.Run(c.host, session); undoErr != nil {
 		return fmt.Errorf("%w; going back: %w", err, undoErr)
@@ -50,6 +53,7 @@ func (c call) fulfil(session *shield.Session, grant *shield.Grant) error {
 	if err := c.checkMemory(*grant); err != nil {
 		return err
 	}
+	reconcile.Mark(c.host, c.store, *grant)
 	// Run saves before it touches the first knob, so that whoever comes after a crash finds whose they are. It may move
 	// the grant in the ledger.
 	name, bound := grant.Name, *grant

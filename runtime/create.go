@@ -68,7 +68,7 @@ func rootless(inv argv.Invocation, why error) error {
 
 // admit gives the container its grant, on paper: the createRuntime hook makes it real.
 func (m *matter) admit(store shield.Store) error {
-	if err := m.survey(); err != nil {
+	if err := m.inquire(); err != nil {
 		return err
 	}
 	session, err := open(store, "create of "+m.request.ID)
@@ -78,6 +78,11 @@ func (m *matter) admit(store shield.Store) error {
 	defer session.Close()
 	if session.Grant(m.request.Key) != nil {
 		return fmt.Errorf("container with given ID already exists: %s", m.request.ID)
+	}
+	if len(session.Grants) == 0 {
+		if err := reconcile.LostError(system, store, session.Ledger); err != nil {
+			return err
+		}
 	}
 	grant, err := m.grant(session.Ledger)
 	if err != nil {

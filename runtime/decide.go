@@ -28,6 +28,7 @@ type matter struct {
 	document *spec.Document
 	request  shield.Request
 	delegate string
+	traits   delegate.Traits
 	hook     spec.Hook
 	// thpOff: the delegate shall run without transparent huge pages.
 	thpOff bool
@@ -61,6 +62,16 @@ func gather(bundle, root, id, link string) (*matter, error) {
 	return m, nil
 }
 
+// inquire is survey for a container that asks. The delegate is asked here and not under the lock: it may hang.
+func (m *matter) inquire() error {
+	if err := m.survey(); err != nil {
+		return err
+	}
+	var err error
+	m.traits, err = delegate.Identify(m.delegate, m.config.State)
+	return err
+}
+
 // survey reads the machine. Ordinary containers on a host without grants never need it.
 func (m *matter) survey() error {
 	facts, err := reconcile.Host(system)
@@ -92,19 +103,15 @@ func (m *matter) grant(ledger *shield.Ledger) (shield.Grant, error) {
 	if err != nil {
 		return grant, fmt.Errorf("container %s: %w", m.request.Name, err)
 	}
-	traits, err := delegate.Identify(m.delegate, m.config.State)
-	if err != nil {
-		return grant, err
-	}
-	m.hook.Poststart = traits.LatePoststart()
+	m.hook.Poststart = m.traits.LatePoststart()
 	if m.config.Classes[grant.Class].Exec == shield.Inherit {
-		if grant.Exec = shield.Inherit; !traits.ExecScheduler() {
+		if grant.Exec = shield.Inherit; !m.traits.ExecScheduler() {
 			return grant, fmt.Errorf("class %s gives exec the container's policy (exec = %q), which %s %s cannot: take runc 1.2 or later, or exec = %q",
-				grant.Class, shield.Inherit, traits.Name, traits.Version, shield.Demote)
+				grant.Class, shield.Inherit, m.traits.Name, m.traits.Version, shield.Demote)
 		}
 	}
 	grant.Limits = limits
-	if err := m.memory(&grant, traits); err != nil {
+	if err := m.memory(&grant, m.traits); err != nil {
 		return grant, err
 	}
 	if grant.Bundle, err = filepath.Abs(filepath.Dir(m.document.Path)); err != nil {

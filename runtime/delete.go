@@ -19,7 +19,11 @@ func remove(inv argv.Invocation) (int, error) {
 	if err != nil {
 		return 1, err
 	}
-	store := shield.Store{Dir: config.StateDir()}
+	dir, err := config.StateDir()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, message(fmt.Errorf("%w: what container %s held is looked for in %s", err, inv.ID, dir)))
+	}
+	store := shield.Store{Dir: dir}
 	if !store.Exists() {
 		return 1, delegate.Become(path, inv.Argv)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -25,7 +26,11 @@ func execute(inv argv.Invocation) (int, error) {
 	if err != nil {
 		return 1, err
 	}
-	store := shield.Store{Dir: config.StateDir()}
+	dir, err := config.StateDir()
+	if unread := (*fs.PathError)(nil); errors.As(err, &unread) { // it may name another ledger
+		return 1, err
+	}
+	store := shield.Store{Dir: dir}
 	if !store.Exists() {
 		return 1, delegate.Become(path, inv.Argv)
 	}

@@ -34,7 +34,11 @@ func Explain(bundle, root, id, class string) (*Explanation, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := m.survey(); err != nil {
+	survey := m.survey
+	if m.request.Asks() {
+		survey = m.inquire
+	}
+	if err := survey(); err != nil {
 		return nil, err
 	}
 	store, err := m.store()

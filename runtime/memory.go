@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -16,11 +17,17 @@ func (m *matter) memory(grant *shield.Grant, traits delegate.Traits) error {
 	limit := func(what, why, help string) {
 		grant.Limits = append(grant.Limits, shield.Limit{What: what, Why: why, Help: help})
 	}
-	if class.THP == shield.Never && system.HasTHP() {
+	hasTHP, errTHP := system.HasTHP()
+	if class.THP == shield.Never && hasTHP {
 		grant.Memory.THP = shield.Never
 	}
-	if class.Swap == string(shield.Off) && system.Swaps() {
-		if grant.Memory.Swap = system.SwapControl(); grant.Memory.Swap == "" {
+	swaps, errSwaps := system.Swaps()
+	control, errControl := system.SwapControl()
+	if err := errors.Join(errTHP, errSwaps, errControl); err != nil {
+		return fmt.Errorf("container %s: memory: %w", grant.Name, err)
+	}
+	if class.Swap == string(shield.Off) && swaps {
+		if grant.Memory.Swap = control; control == "" {
 			limit("memory of the container may be swapped out", "this host has swap, and no memory cgroup controller that bounds it",
 				"lock it in the program (mlockall), or swapoff")
 		}

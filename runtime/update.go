@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strconv"
 
@@ -44,8 +45,11 @@ func update(inv argv.Invocation) (int, error) {
 		return 1, err
 	}
 	c := &change{inv: inv, delegate: path, key: shield.Key{Root: stateRoot(inv.Root, path), ID: inv.ID}}
-	// Beside a policy file that cannot be read, as for delete.
-	if c.config, err = config.Load(); err != nil {
+	// Beside a policy file that is wrong, as for delete. One that cannot be read may name another ledger.
+	var unread *fs.PathError
+	if c.config, err = config.Load(); errors.As(err, &unread) {
+		return 1, err
+	} else if err != nil {
 		c.config = config.Default()
 	}
 	c.store.Dir = c.config.State
@@ -72,7 +76,7 @@ func update(inv argv.Invocation) (int, error) {
 	if c.asked.CPUs == "" {
 		return c.pass()
 	}
-	return c.ordinary()
+	return c.ordinary(ledger.OrdinaryOf(c.key))
 }
 
 // read reads what is asked for. errNothing means that the delegate will refuse it.
@@ -85,7 +89,7 @@ func (c *change) read() error {
 	if name != "-" {
 		var err error
 		if file, err = os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0); err != nil {
-			return errNothing
+			return fmt.Errorf("update of container %s: resources: %w", c.inv.ID, err)
 		}
 		defer file.Close()
 	}

@@ -2,11 +2,13 @@ package runtime
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 
+	"github.com/rtshield/rtshield/internal/host"
 	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
 	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
@@ -16,7 +18,7 @@ import (
 
 // ordinary is the update of a container without a grant that names CPUs: those that others hold are left out, and are its
 // own again when they are free.
-func (c *change) ordinary() (int, error) {
+func (c *change) ordinary(known *shield.Ordinary) (int, error) {
 	asked, err := shield.ParseCPUs(c.asked.CPUs)
 	if err != nil {
 		return c.pass() // the delegate has its own words for this
@@ -25,6 +27,12 @@ func (c *change) ordinary() (int, error) {
 	m := &matter{config: c.config}
 	if err := m.survey(); err != nil {
 		return 1, err
+	}
+	// Before the lock is taken: the delegate is asked, and may hang.
+	next, err := c.place(known)
+	unknown := &exec.ExitError{}
+	if err != nil && !errors.As(err, &unknown) && !host.Gone(err) {
+		return 1, fmt.Errorf("update of container %s: where it lives: %w", c.key.ID, err)
 	}
 	session, err := open(c.store, "update of "+c.key.ID)
 	if err != nil {
@@ -45,10 +53,10 @@ func (c *change) ordinary() (int, error) {
 		session.Close()
 		return c.pass()
 	}
-	next, err := c.place(before)
-	if err != nil {
+	if next.Cpuset == "" { // the delegate does not know it: it has its own words
 		session.Close()
-		return c.pass() // the delegate does not know it: it has its own words
+		c.setCPUs(shield.CPUsOf(left))
+		return c.run()
 	}
 	if m.layout.ReserveAlways {
 		wanted = wanted.Difference(m.layout.Pool.CPUSet)

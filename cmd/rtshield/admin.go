@@ -100,6 +100,11 @@ func repair(c *cli.Context) error {
 		return err
 	}
 	store := shield.Store{Dir: policy.State, BootID: bootID}
+	if !store.Exists() {
+		if err := reconcile.LostError(host.System, store, &shield.Ledger{}); err != nil {
+			return err
+		}
+	}
 	if !store.Exists() && !reconcile.Leftover(host.System) {
 		fmt.Fprintln(c.App.Writer, "nothing to do: no container holds a CPU, and no setting waits to go back")
 		return nil
@@ -110,7 +115,15 @@ func repair(c *cli.Context) error {
 	}
 	defer session.Close()
 	report, err := reconcile.Run(host.System, session)
-	printReport(c.App.Writer, report, len(session.Grants))
+	if err == nil {
+		err = report.Stuck(session.Ledger)
+	}
+	if len(session.Grants) == 0 { // as for a ledger of another boot
+		err = errors.Join(err, reconcile.LostError(host.System, store, session.Ledger))
+	}
+	if err == nil || len(report.Dropped)+len(report.Changed) > 0 {
+		printReport(c.App.Writer, report, len(session.Grants))
+	}
 	return err
 }
 

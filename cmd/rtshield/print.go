@@ -24,8 +24,13 @@ func printStatus(w io.Writer, now *status.Status) {
 	fmt.Fprintf(w, "housekeeping  CPU %s\n", now.Layout.Housekeeping)
 	fmt.Fprintf(w, "shield        CPU %s (%s)\n", orNone(now.Layout.Pool), now.Layout.Source)
 	fmt.Fprintf(w, "free          CPU %s\n", orNone(now.Free))
+	for _, cgroup := range now.Lost {
+		fmt.Fprintf(w, "\nthe ledger was deleted while a container ran: cgroup %s; until it is deleted, nobody is granted CPUs\n", cgroup)
+	}
 	if len(now.Grants) == 0 {
-		fmt.Fprintln(w, "\nno container holds a CPU")
+		if len(now.Lost) == 0 {
+			fmt.Fprintln(w, "\nno container holds a CPU")
+		}
 		return
 	}
 	fmt.Fprintln(w)

@@ -1,8 +1,9 @@
-// Package crash_test kills rtshield and its hooks with SIGKILL before every system call that can change anything, and
-// then wants the host back as it was. The program under test is the ordinary one.
+// Package crash_test kills rtshield and its hooks with SIGKILL before every system call that can change anything, makes
+// every call fail that meets what is outside of the program, spoils the ledger, and lets delegates hang. Then it wants the
+// host back as it was. The program under test is the ordinary one. docs/faults.md says what has to come of each.
 //
-// The test binary has two more faces: a tracer that kills at the k-th such call, counted over all threads (strace's
-// when= counts each of Go's threads by itself), and a delegate that puts this tracer around one of our hooks.
+// The test binary has two more faces: a tracer that hits the k-th such call, counted over all threads (strace's when=
+// counts each of Go's threads by itself), and a delegate that puts this tracer around one of our hooks.
 package crash_test
 
 import (

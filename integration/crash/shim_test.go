@@ -12,15 +12,15 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// delegateFace is `delegate WHEN NTH KIND REPORT RUNC ARGS…`: be RUNC, with a create that has the tracer around our hook WHEN.
+// delegateFace is `delegate WHEN NTH HOW KIND REPORT RUNC ARGS…`: be RUNC, with a create that has the tracer around our hook WHEN.
 // What rtshield wrote into the bundle stays: runc gets a copy of it.
 //
 // The other hooks of ours that would clean up are left out: what is asked is whether reconcile alone finds its way back.
 func delegateFace(args []string) (int, error) {
-	if len(args) < 5 {
-		return 0, errors.New("usage: delegate WHEN NTH KIND REPORT RUNC ARGS")
+	if len(args) < 6 {
+		return 0, errors.New("usage: delegate WHEN NTH HOW KIND REPORT RUNC ARGS")
 	}
-	when, trace, runc, argv := args[0], append([]string{"trace"}, args[1:4]...), args[4], args[5:]
+	when, trace, runc, argv := args[0], append([]string{"trace"}, args[1:5]...), args[5], args[6:]
 	for i, arg := range argv {
 		if i == 0 || argv[i-1] != "--bundle" {
 			continue

@@ -10,41 +10,86 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/rtshield/rtshield/integration/runc/rig"
+	"github.com/rtshield/rtshield/internal/shield"
 )
 
-// crash is a rig with one bundle that is killed over and over.
+// crash is a rig with one bundle that goes wrong over and over.
 type crash struct {
 	*rig.Rig
 	bundle string
+	// ordinary is the bundle of a container without a class.
+	ordinary string
+	// granted is what the container has when nothing goes wrong.
+	granted shield.Grant
 }
 
-// id is the container that is in the middle when the kill comes.
-const id = "killed"
+// id is the container that is in the middle when the blow comes, neighbour one beside it.
+const (
+	id        = "killed"
+	neighbour = "neighbour"
+)
 
 // newCrash makes a bundle whose container prints its CPUs. Its cgroup has two ancestors with budgets.
 func newCrash(r *rig.Rig) *crash {
 	r.Track(id)
-	return &crash{Rig: r, bundle: r.Bundle(id, rig.Class("fifo"), rig.Args("/bin/sh", "-c", "echo CPU $RTSHIELD_CPUS"))}
+	r.Track(neighbour)
+	return &crash{Rig: r, bundle: fresh(r), ordinary: r.Bundle(neighbour)}
 }
 
-// stage is one program with a place where it is killed.
+func fresh(r *rig.Rig) string {
+	return r.Bundle(id, rig.Class("fifo"), rig.Args("/bin/sh", "-c", "echo CPU $RTSHIELD_CPUS"))
+}
+
+// stage is one program with a place where it is hit.
 type stage struct {
 	name string
-	// least is how many calls the test must find: fewer mean that it has gone blind.
+	// least is how many calls that change something the test must find: fewer mean that it has gone blind.
 	least int
 	// prepare brings the host to where the stage begins; nil for a host at rest.
 	prepare func(*crash)
-	// play runs the program with a kill.
-	play func(c *crash, k kill) report
+	// play runs the program with a blow.
+	play func(c *crash, b blow) (report, rig.Result)
+	// always tells what is wrong however the program ended, whole what is wrong after a success. Nil for nothing to ask.
+	always, whole func(*crash) error
+	// onlyFaults: kills there are as in another stage.
+	onlyFaults bool
+	// quiet: the program succeeds whatever happens, because the container is gone, and says on stderr what is left to do.
+	quiet bool
 }
 
 var stages = []stage{
-	{"create as the first ever", 20, (*crash).firstEver, func(c *crash, k kill) report { return c.traced(k, c.createArgs()...) }},
-	{"create of a bundle that ran and was edited", 18, (*crash).edited, func(c *crash, k kill) report { return c.traced(k, c.createArgs()...) }},
-	{"hook createRuntime", 40, nil, (*crash).killInCreateRuntime},
-	{"hook poststop", 35, nil, (*crash).killInPoststop},
-	{"delete", 35, (*crash).stoppedWithoutHook, func(c *crash, k kill) report { return c.traced(k, "--root", c.Root, "delete", id) }},
-	{"reconcile", 35, (*crash).goneWithoutHook, func(c *crash, k kill) report { return c.traced(k, "reconcile") }},
+	{
+		name: "create as the first ever", least: 20, prepare: (*crash).firstEver, play: (*crash).create, whole: (*crash).isShielded,
+	},
+	{
+		name: "create of a bundle that ran and was edited", least: 18, prepare: (*crash).edited, play: (*crash).create, whole: (*crash).isShielded,
+	},
+	{name: "hook createRuntime", least: 40, play: (*crash).inCreateRuntime, whole: (*crash).isShielded},
+	{name: "hook poststop", least: 35, play: (*crash).inPoststop, whole: (*crash).isOver, quiet: true},
+	{
+		name: "delete", least: 35, prepare: (*crash).stoppedWithoutHook, whole: (*crash).isOver, quiet: true,
+		play: func(c *crash, b blow) (report, rig.Result) { return c.traced(b, "--root", c.Root, "delete", id) },
+	},
+	{
+		name: "reconcile", least: 35, prepare: (*crash).goneWithoutHook, whole: (*crash).isOverOrAlive,
+		play: func(c *crash, b blow) (report, rig.Result) { return c.traced(b, "reconcile") },
+	},
+	{
+		name: "reconcile beside a running container", least: 5, onlyFaults: true, prepare: (*crash).disturbed, always: (*crash).staysShielded, whole: (*crash).isShielded,
+		play: func(c *crash, b blow) (report, rig.Result) { return c.traced(b, "reconcile") },
+	},
+	{
+		name: "update of a shielded container", least: 1, prepare: (*crash).created, always: (*crash).staysShielded, whole: (*crash).hasMemory,
+		play: func(c *crash, b blow) (report, rig.Result) {
+			return c.traced(b, "--root", c.Root, "update", "--resources", c.resources(), id)
+		},
+	},
+	{
+		name: "update of an ordinary container", least: 5, prepare: (*crash).createdBoth, always: (*crash).keptApart, whole: (*crash).widens,
+		play: func(c *crash, b blow) (report, rig.Result) {
+			return c.traced(b, "--root", c.Root, "update", "--cpuset-cpus", "0-1", neighbour)
+		},
+	},
 }
 
 func (c *crash) createArgs() []string {
@@ -56,16 +101,18 @@ func (c *crash) pidFile() string { return filepath.Join(c.Dir, "pid") }
 func (c *crash) reportFile() string { return filepath.Join(c.Dir, "report.json") }
 
 // traced runs rtshield under the tracer, which the delegate leaves by its execve.
-func (c *crash) traced(k kill, args ...string) report {
+func (c *crash) traced(b blow, args ...string) (report, rig.Result) {
+	c.Helper()
+	res := c.Program(c.self(), slices.Concat([]string{"trace"}, b.args(), []string{c.reportFile(), c.Rtshield}, args)...)
+	return c.report(), res
+}
+
+func (c *crash) create(b blow) (report, rig.Result) {
 	c.Helper()
 	_ = os.Remove(c.pidFile())
-	res := c.Program(c.self(), slices.Concat([]string{"trace"}, k.args(), []string{c.reportFile(), c.Rtshield}, args)...)
+	report, res := c.traced(b, c.createArgs()...)
 	c.Adopt(c.pidFile())
-	report := c.report()
-	if report.Killed != (res.Code == 128+9) || !report.Killed && res.Code != 0 {
-		c.Fatalf("kill before %v: %s", k, res)
-	}
-	return report
+	return report, res
 }
 
 func (c *crash) self() string {
@@ -100,7 +147,7 @@ func (c *crash) firstEver() {
 			c.Fatal(err)
 		}
 	}
-	c.bundle = newCrash(c.Rig).bundle
+	c.bundle = fresh(c.Rig)
 }
 
 // edited is a user's edit, so that both rtshield's old edits and its new ones have to be written.
@@ -108,16 +155,16 @@ func (c *crash) edited() {
 	c.Helper()
 	c.Change(c.bundle, func(s *specs.Spec) {
 		s.Hostname += "x"
-		s.Linux.Resources.CPU.Cpus = ""
+		rig.CPUs("")(s)
 	})
 }
 
 // throughDelegate creates the container with a delegate that has the tracer around a hook.
-func (c *crash) throughDelegate(when string, k kill) rig.Result {
+func (c *crash) throughDelegate(when string, b blow) rig.Result {
 	c.Helper()
 	_ = os.Remove(c.pidFile())
 	program := filepath.Join(c.Dir, "delegate")
-	text := fmt.Sprintf("#!/bin/sh\nexec %s delegate %s %d '%s' %s %s \"$@\"\n", c.self(), when, k.nth, k.kind, c.reportFile(), c.Runc)
+	text := fmt.Sprintf("#!/bin/sh\nexec %s delegate %s %d '%s' '%s' %s %s \"$@\"\n", c.self(), when, b.nth, b.how, b.kind, c.reportFile(), c.Runc)
 	// A second policy file that shares the ledger's directory, so that the first keeps its plain delegate.
 	policy := filepath.Join(c.Dir, "traced.toml")
 	toml := fmt.Sprintf("[runtime]\ndelegates = [%q]\nstate = %q\n", program, c.Policy.State)
@@ -133,28 +180,24 @@ func (c *crash) throughDelegate(when string, k kill) rig.Result {
 	return res
 }
 
-func (c *crash) killInCreateRuntime(k kill) report {
+func (c *crash) inCreateRuntime(b blow) (report, rig.Result) {
 	c.Helper()
-	res := c.throughDelegate("createRuntime", k)
-	report := c.report()
-	if report.Killed == (res.Code == 0) {
-		c.Errorf("createRuntime was killed: %v, but create: %s", report.Killed, res)
-	}
-	return report
+	res := c.throughDelegate("createRuntime", b)
+	return c.report(), res
 }
 
-func (c *crash) killInPoststop(k kill) report {
+func (c *crash) inPoststop(b blow) (report, rig.Result) {
 	c.Helper()
-	c.Must(c.throughDelegate("poststop", k))
+	c.Must(c.throughDelegate("poststop", b))
 	c.Stop(id)
-	c.Plain("delete", id) // runc 1.1 and 1.5 differ in what a failed poststop hook means to them
-	return c.report()
+	res := c.Plain("delete", id) // runc 1.1 and 1.5 differ in what a failed poststop hook means to them
+	return c.report(), res
 }
 
 // stoppedWithoutHook has a container that has ended and whose runtime knows of no poststop hook of ours.
 func (c *crash) stoppedWithoutHook() {
 	c.Helper()
-	c.Must(c.throughDelegate("createRuntime", kill{}))
+	c.Must(c.throughDelegate("createRuntime", blow{}))
 	c.report()
 	c.Stop(id)
 }
@@ -163,4 +206,54 @@ func (c *crash) goneWithoutHook() {
 	c.Helper()
 	c.stoppedWithoutHook()
 	c.Must(c.Plain("delete", id))
+}
+
+// created has a shielded container, which is granted what no blow has touched.
+func (c *crash) created() {
+	c.Helper()
+	_ = os.Remove(c.pidFile())
+	c.Must(c.Shield(c.createArgs()...))
+	c.Adopt(c.pidFile())
+}
+
+// disturbed is a shielded container beside which somebody brings new interrupts back to its CPU.
+func (c *crash) disturbed() {
+	c.Helper()
+	c.created()
+	if err := os.WriteFile("/proc/irq/default_smp_affinity", []byte("3\n"), 0); err != nil {
+		c.Fatal(err)
+	}
+}
+
+// createdBoth has an ordinary container beside a shielded one.
+func (c *crash) createdBoth() {
+	c.Helper()
+	c.created()
+	file := filepath.Join(c.Dir, "pid-"+neighbour)
+	c.Must(c.OCI("create", "--bundle", c.ordinary, "--pid-file", file, neighbour))
+	c.Adopt(file)
+}
+
+// memory is what the update asks for.
+const memory = 64 << 20
+
+func (c *crash) resources() string {
+	c.Helper()
+	path := filepath.Join(c.Dir, "resources.json")
+	if err := os.WriteFile(path, fmt.Appendf(nil, `{"memory":{"limit":%d}}`, memory), 0o600); err != nil {
+		c.Fatal(err)
+	}
+	return path
+}
+
+// hangingHook is a user's, which leaves a file and never comes back.
+func hangingHook(mark string) rig.Edit {
+	return func(s *specs.Spec) {
+		if s.Hooks == nil {
+			s.Hooks = &specs.Hooks{}
+		}
+		s.Hooks.CreateContainer = append(s.Hooks.CreateContainer, specs.Hook{
+			Path: "/bin/sh", Args: []string{"sh", "-c", ": >" + mark + "; exec " + rig.Busybox + " sleep 60"},
+		})
+	}
 }

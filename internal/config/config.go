@@ -73,13 +73,14 @@ func Load() (Config, error) {
 }
 
 // StateDir gives the ledger's directory for verbs that must work beside a broken policy file: what the file says if it
-// can be read, else the default. A container that was started under another directory is released by its own poststop
-// hook, which carries its directory with it.
-func StateDir() string {
-	if config, err := Load(); err == nil {
-		return config.State
+// can be read, else the default, with the reason. A container that was started under another directory is released by its
+// own poststop hook, which carries its directory with it.
+func StateDir() (string, error) {
+	config, err := Load()
+	if err != nil {
+		return DefaultState, err
 	}
-	return DefaultState
+	return config.State, nil
 }
 
 // readTrusted reads the file if only root can have written it: it says who may outrank the kernel's own threads.

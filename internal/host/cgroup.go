@@ -1,6 +1,7 @@
 package host
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
 )
 
 // Controller is a process's place in one cgroup hierarchy.
@@ -114,7 +116,8 @@ func hasOption(options, wanted string) bool {
 	return false
 }
 
-// CgroupPopulated says whether any process is left in a cgroup directory or below it.
+// CgroupPopulated says whether any process is left in a cgroup directory or below it. One that cannot be looked at counts
+// as populated, see Alive.
 func (r Root) CgroupPopulated(dir string) bool {
 	for range r.cgroupProcs(dir) {
 		return true
@@ -135,10 +138,13 @@ func (r Root) CgroupProcesses(dir string) []int {
 	return pids
 }
 
-// cgroupProcs yields every cgroup.procs that is not empty.
+// cgroupProcs yields every cgroup.procs that is not empty, and an empty text for what cannot be read.
 func (r Root) cgroupProcs(dir string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		_ = filepath.WalkDir(r.Path(dir), func(path string, entry os.DirEntry, err error) error {
+			if err != nil && !Gone(err) && !yield("") {
+				return filepath.SkipAll
+			}
 			if err != nil {
 				return filepath.SkipDir // removed just now
 			}
@@ -146,12 +152,37 @@ func (r Root) cgroupProcs(dir string) iter.Seq[string] {
 				return nil // SkipDir would skip the directories behind it too
 			}
 			procs, err := os.ReadFile(filepath.Join(path, "cgroup.procs"))
-			if err == nil && len(procs) > 0 && !yield(string(procs)) {
+			unread := err != nil && !Gone(err) && !errors.Is(err, unix.EOPNOTSUPP) // a threaded subtree's inner directory
+			if (unread || len(procs) > 0) && !yield(string(procs)) {
 				return filepath.SkipAll
 			}
 			return nil
 		})
 	}
+}
+
+// mark is the extended attribute of cgroups whose containers were granted CPUs. It goes with its cgroup, and only root sees it.
+const mark = "trusted.rtshield"
+
+// MarkCgroup writes a text to a cgroup directory, "" takes it away.
+func (r Root) MarkCgroup(dir, text string) error {
+	if text == "" {
+		return unix.Removexattr(r.Path(dir), mark)
+	}
+	return unix.Setxattr(r.Path(dir), mark, []byte(text), 0)
+}
+
+// CgroupMark reads it back, "" for none.
+func (r Root) CgroupMark(dir string) (string, error) {
+	buffer := make([]byte, unix.PathMax)
+	n, err := unix.Getxattr(r.Path(dir), mark, buffer)
+	switch {
+	case errors.Is(err, unix.ENODATA), errors.Is(err, unix.EOPNOTSUPP), Gone(err):
+		return "", nil
+	case err != nil:
+		return "", fmt.Errorf("%s: %w", dir, err)
+	}
+	return string(buffer[:n]), nil
 }
 
 // Ancestors lists a cgroup directory with those above it, from right below the mount down to itself.

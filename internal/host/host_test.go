@@ -129,3 +129,30 @@ func TestAProcessBelowACgroupIsFoundBehindItsFiles(t *testing.T) {
 		t.Error("a directory that is gone has processes")
 	}
 }
+
+// A directory in a file's place stands for what cannot be read.
+func TestWhatCannotBeLookedAtIsNotDead(t *testing.T) {
+	root := tree(t, map[string]string{"proc/7/stat/x": "", "cg/cgroup.procs/x": ""})
+	if !root.Alive(7, 4242) {
+		t.Error("a process whose stat cannot be read counts as dead")
+	}
+	if !root.CgroupPopulated("cg") || root.CgroupProcesses("cg") != nil {
+		t.Errorf("a cgroup that cannot be read counts as empty, or has %v", root.CgroupProcesses("cg"))
+	}
+}
+
+func TestAMarkStaysOnItsDirectory(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root may set trusted.*")
+	}
+	root := tree(t, map[string]string{"cg/cgroup.procs": ""})
+	if text, err := root.CgroupMark("cg"); text != "" || err != nil {
+		t.Errorf("it begins with %q, %v", text, err)
+	}
+	for _, text := range []string{"/run/rtshield", ""} {
+		err := root.MarkCgroup("cg", text)
+		if now, errRead := root.CgroupMark("cg"); err != nil || errRead != nil || now != text {
+			t.Errorf("%q became %q, %v, %v", text, now, err, errRead)
+		}
+	}
+}

@@ -1,7 +1,9 @@
 package host
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -9,9 +11,12 @@ import (
 )
 
 // HasTHP says whether this kernel has transparent huge pages that a process can be kept from (Linux 5.0 shows it).
-func (r Root) HasTHP() bool {
+func (r Root) HasTHP() (bool, error) {
 	_, err := r.StatusField(os.Getpid(), "THP_enabled")
-	return err == nil
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // THPDisabled says whether a process is kept from transparent huge pages.
@@ -21,9 +26,12 @@ func (r Root) THPDisabled(pid int) bool {
 }
 
 // Swaps says whether any swap space is on: /proc/swaps has more than its heading.
-func (r Root) Swaps() bool {
+func (r Root) Swaps() (bool, error) {
 	text, err := r.Read("proc/swaps")
-	return err == nil && strings.Contains(text, "\n")
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return strings.Contains(text, "\n"), err
 }
 
 // The files of the memory controller that keep a cgroup from swap.
@@ -33,20 +41,20 @@ const (
 )
 
 // SwapControl gives the one that cgroups of this host have, "" without the memory controller.
-func (r Root) SwapControl() string {
+func (r Root) SwapControl() (string, error) {
 	place, found, err := r.Controller(os.Getpid(), "memory")
 	switch {
 	case err != nil || !found:
 	case !place.Unified:
-		return Swappiness
+		return Swappiness, nil
 	default:
 		// The root has none; any cgroup below it that has the controller tells.
 		files, _ := filepath.Glob(r.Path(place.Mount, "*", SwapMax))
 		if len(files) > 0 {
-			return SwapMax
+			return SwapMax, nil
 		}
 	}
-	return ""
+	return "", err
 }
 
 // FreeHugePages counts the free huge pages of a size in bytes on memory nodes. fs.ErrNotExist: the kernel has none of

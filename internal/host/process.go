@@ -1,8 +1,8 @@
 package host
 
 import (
-	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -17,17 +17,21 @@ func (r Root) StartTime(pid int) (uint64, error) {
 }
 
 // Alive says whether the process that had this start time still runs. A zombie does not, unless it is only the first
-// thread that has ended (pthread_exit in main) while others run on.
+// thread that has ended (pthread_exit in main) while others run on. One that cannot be looked at does: nobody is to lose
+// his CPUs for want of a file descriptor of ours.
 func (r Root) Alive(pid int, start uint64) bool {
 	state, now, err := r.stat(pid)
-	if err != nil || now != start {
+	if err != nil {
+		return !Gone(err)
+	}
+	if now != start {
 		return false
 	}
 	if state != "Z" && state != "X" {
 		return true
 	}
 	threads, err := os.ReadDir(r.Path("proc", strconv.Itoa(pid), "task"))
-	return err == nil && len(threads) > 1
+	return err == nil && len(threads) > 1 || err != nil && !Gone(err)
 }
 
 func (r Root) stat(pid int) (state string, start uint64, err error) {
@@ -61,7 +65,8 @@ func (r Root) AllowedCPUs(pid int) (cpuset.CPUSet, error) {
 	return cpuset.Parse(list)
 }
 
-// StatusField gives one line of /proc/PID/status, by its name, of a process or thread.
+// StatusField gives one line of /proc/PID/status, by its name, of a process or thread; fs.ErrNotExist where the kernel has
+// no such line.
 func (r Root) StatusField(pid int, name string) (string, error) {
 	text, err := r.Read("proc", strconv.Itoa(pid), "status")
 	if err != nil {
@@ -72,5 +77,5 @@ func (r Root) StatusField(pid int, name string) (string, error) {
 			return strings.TrimSpace(value), nil
 		}
 	}
-	return "", errors.New("no " + name + " in /proc/PID/status")
+	return "", fmt.Errorf("no %s in /proc/%d/status: %w", name, pid, fs.ErrNotExist)
 }

@@ -4,6 +4,8 @@ package host
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -92,6 +94,12 @@ func (r Root) Write(value string, parts ...string) error {
 		}
 		return nil
 	}
+}
+
+// Gone says of an error that the file, its process or its cgroup does not exist any more, and not that it could not be
+// looked at. Reading in a cgroup directory that is just being removed gives ENODEV.
+func Gone(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ESRCH)
 }
 
 // scratch is what files are read into: hundreds of buffers would cost more than the reading.

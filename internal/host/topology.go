@@ -38,7 +38,11 @@ func (r Root) Topology() (Topology, error) {
 	topo := Topology{Online: online, Nodes: map[int]cpuset.CPUSet{}}
 	for _, file := range []string{"isolated", "nohz_full"} {
 		// nohz_full is absent without CONFIG_NO_HZ_FULL and reads "(null)" without the option (until 6.1).
-		if set, err := r.cpuList(cpuDir, file); err == nil {
+		text, err := r.Read(cpuDir, file)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return Topology{}, fmt.Errorf("isolated CPUs: %w", err)
+		}
+		if set, err := cpuset.Parse(strings.TrimSpace(text)); err == nil {
 			topo.Isolated = topo.Isolated.Union(set)
 		}
 	}
@@ -48,10 +52,10 @@ func (r Root) Topology() (Topology, error) {
 			continue
 		}
 		siblings, err := r.cpuList(cpuDir, "cpu"+strconv.Itoa(cpu), "topology/thread_siblings_list")
-		core := siblings.Intersection(online).Union(cpuset.New(cpu))
-		if err != nil {
-			core = cpuset.New(cpu)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return Topology{}, fmt.Errorf("thread siblings: %w", err)
 		}
+		core := siblings.Intersection(online).Union(cpuset.New(cpu))
 		seen = seen.Union(core)
 		topo.Cores = append(topo.Cores, core)
 	}

@@ -29,6 +29,9 @@ type Report struct {
 	Changed []Change
 	// Refused are those that the kernel did not take, with its reason.
 	Refused []Refusal
+
+	// before is what the kernel had refused the last time.
+	before map[string]string
 }
 
 // Change is a setting that was written. Now is what it reads since, Was what it read before.
@@ -73,7 +76,7 @@ func Run(root host.Root, session *shield.Session) (Report, error) {
 	if err := session.Save(); err != nil {
 		return report, err
 	}
-	session.Unmovable = nil
+	session.Unmovable, report.before = nil, session.Unmovable
 	apply(root, session, settings, &report)
 	// Threads come last: shrinking and widening cpusets moves them too.
 	if err := moveThreads(root, session, seen.Online, &report); err != nil {
@@ -102,8 +105,10 @@ func apply(root host.Root, session *shield.Session, settings []shield.Setting, r
 				delete(session.Baselines, setting.Knob.String())
 				continue
 			}
-			// We cannot have changed it; the number may be that of a movable interrupt that is gone.
-			if errors.Is(err, irq.ErrManaged) {
+			// We cannot have changed it; the number may be that of a movable interrupt that is gone. Not at the first refusal: a
+			// device that cannot take a write just now says the same (EIO).
+			_, again := report.before[setting.Knob.String()]
+			if errors.Is(err, irq.ErrManaged) && again || setting.Fixed == irq.ErrManaged.Error() {
 				delete(session.Baselines, setting.Knob.String())
 			}
 			// A kernel thread that was seen before the kernel bound it: what it had then is of no use to it.
@@ -266,6 +271,9 @@ func Reason(err error) string {
 	return err.Error()
 }
 
+// unknown is what a knob reads that was written and cannot be read back.
+const unknown = "?"
+
 // write sets one knob and gives what the kernel says afterwards: a write is not done until it was read back.
 func write(root host.Root, setting shield.Setting, deadline time.Time) (now string, err error) {
 	if setting.Fixed != "" {
@@ -273,7 +281,10 @@ func write(root host.Root, setting shield.Setting, deadline time.Time) (now stri
 	}
 	err = set(root, setting, deadline)
 	if setting.Kind == shield.Cpuset && setting.Want == "" && errors.Is(err, unix.ENOSPC) {
-		return setting.Want, giveAll(root, setting.Name)
+		if err := giveAll(root, setting.Name); err != nil {
+			return unknown, err
+		}
+		return setting.Want, nil
 	}
 	now, readErr := read(root, setting.Knob)
 	for look := 0; err == nil && readErr == nil && now != setting.Want && setting.Kind == shield.IRQ && look < 5; look++ {
@@ -281,12 +292,16 @@ func write(root host.Root, setting shield.Setting, deadline time.Time) (now stri
 		now, readErr = read(root, setting.Knob)
 	}
 	switch {
-	case err != nil && readErr != nil:
+	case err != nil && readErr != nil && gone(err):
 		return setting.Now, err
+	case err != nil && readErr != nil:
+		return unknown, err
 	case err != nil:
 		return now, err
-	case readErr != nil:
+	case readErr != nil && gone(readErr):
 		return setting.Now, readErr
+	case readErr != nil:
+		return unknown, fmt.Errorf("written, and not read back: %w", readErr)
 	case setting.Kind == shield.Irqbalance: // see settled
 		return setting.Want, nil
 	case now != setting.Want:

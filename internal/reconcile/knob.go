@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -47,6 +48,9 @@ func KnobPath(knob shield.Knob) string {
 	}
 	return knob.Name
 }
+
+// errNoAnswer: an interrupt that was there shows no affinity now. It is not gone.
+var errNoAnswer = errors.New("it cannot be read now")
 
 func threadKnob(tid int, stat task.Stat) shield.Knob {
 	return shield.Knob{Kind: shield.Thread, Name: strconv.Itoa(tid) + ":" + strconv.FormatUint(stat.Start, 10)}
@@ -126,6 +130,9 @@ func read(root host.Root, knob shield.Knob) (string, error) {
 	case shield.IRQ:
 		number, _ := strconv.Atoi(knob.Name)
 		list, _, err := irq.Affinity(root, number)
+		if gone(err) && irq.Exists(root, number) {
+			err = errNoAnswer
+		}
 		return list, err
 	case shield.IRQDefault:
 		cpus, err = irq.Default(root)

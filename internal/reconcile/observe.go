@@ -56,7 +56,7 @@ func observe(root host.Root, ledger *shield.Ledger) (shield.Observation, error) 
 		func() error { return observeCpusets(root, ledger, seen) },
 		func() error { return observeBudgets(root, ledger, seen) },
 		func() error { return observePartitions(root, ledger, seen) },
-		func() error { observeNoise(root, seen); return nil },
+		func() error { return observeNoise(root, seen) },
 		func() error { observePower(root, ledger, seen); return nil },
 	} {
 		if err := part(); err != nil {
@@ -90,6 +90,10 @@ func observeIRQs(root host.Root, ledger *shield.Ledger, seen *shield.Observation
 			return err
 		}
 		_, known := ledger.Baselines[knob.String()]
+		if _, answers := seen.Masks[knob]; known && !answers && irq.Exists(root, number) { // one that was written is not per-CPU
+			seen.Masks[knob], seen.Fixed[knob] = "", errNoAnswer.Error()
+			continue
+		}
 		if !known && ledger.NewIRQ(knob) {
 			if near, err := irq.Near(root, number); err == nil {
 				seen.Near[knob] = near
@@ -237,22 +241,32 @@ func observePartitions(root host.Root, ledger *shield.Ledger, seen shield.Observ
 	return nil
 }
 
-// observeNoise reads what can be read: a queue without steering refuses the read, and there is nothing to steer then.
-func observeNoise(root host.Root, seen shield.Observation) {
-	for _, file := range noise.Masks(root) {
-		if cpus, err := noise.ReadMask(root, file); err == nil {
-			seen.Masks[shield.Knob{Kind: shield.Mask, Name: file}] = cpus.String()
+// observeNoise reads where the kernel does its own work. A queue without steering refuses the read (ENOENT, EINVAL), and
+// there is nothing to steer then. What cannot be read for another reason is seen without a value, with the reason.
+func observeNoise(root host.Root, seen shield.Observation) error {
+	masks, err := noise.Masks(root)
+	if err != nil {
+		return err
+	}
+	see := func(kind shield.Kind, file string, cpus cpuset.CPUSet, err error) {
+		knob := shield.Knob{Kind: kind, Name: file}
+		switch {
+		case err == nil:
+			seen.Masks[knob] = cpus.String()
+		case !gone(err) && !errors.Is(err, unix.EINVAL):
+			seen.Masks[knob], seen.Fixed[knob] = "", err.Error()
 		}
+	}
+	for _, file := range masks {
+		cpus, err := noise.ReadMask(root, file)
+		see(shield.Mask, file, cpus, err)
 	}
 	for _, file := range noise.Lists(root) {
-		if cpus, err := root.ReadList(file); err == nil {
-			seen.Masks[shield.Knob{Kind: shield.List, Name: file}] = cpus.String()
-		}
+		cpus, err := root.ReadList(file)
+		see(shield.List, file, cpus, err)
 	}
+	return nil
 }
 
-// gone: the file or its cgroup does not exist any more. Reading in a directory that is just being removed gives
-// ENODEV.
-func gone(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ESRCH)
-}
+// gone: the file or its cgroup does not exist any more.
+func gone(err error) bool { return host.Gone(err) }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/rtshield/rtshield/internal/host"
 	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
 	"github.com/rtshield/rtshield/internal/host/systemd"
@@ -98,10 +100,15 @@ func otherCpusets(root host.Root, ledger *shield.Ledger, dirs map[string]bool) e
 		return err
 	}
 	return walkCgroups(root, place.Mount, func(dir string) error {
-		switch {
-		case dir == place.Mount || aboveGrant(ledger, dir):
+		if dir == place.Mount || aboveGrant(ledger, dir) {
 			return nil
-		case isGrant(ledger, dir) || holdsExempt(root, ledger, dir):
+		}
+		if isGrant(ledger, dir) {
+			return filepath.SkipDir
+		}
+		if exempt, err := holdsExempt(root, ledger, dir); err != nil {
+			return err
+		} else if exempt {
 			return filepath.SkipDir
 		}
 		dirs[dir] = dirs[dir] || shrinks || namesCPUs(root, dir)
@@ -159,20 +166,25 @@ func aboveGrant(ledger *shield.Ledger, dir string) bool {
 	return false
 }
 
-func holdsExempt(root host.Root, ledger *shield.Ledger, dir string) bool {
+func holdsExempt(root host.Root, ledger *shield.Ledger, dir string) (bool, error) {
 	if len(ledger.Exempt) == 0 {
-		return false
+		return false, nil
 	}
 	tids, err := task.In(root, dir)
-	if err != nil {
-		return false
+	if gone(err) || errors.Is(err, unix.EOPNOTSUPP) { // a threaded subtree's inner directory
+		return false, nil
 	}
 	for _, tid := range tids {
-		if stat, err := task.Read(root, tid); err == nil && isExempt(root, ledger, tid, stat) {
-			return true
+		stat, readErr := task.Read(root, tid)
+		switch {
+		case gone(readErr):
+		case readErr != nil:
+			return false, readErr
+		case isExempt(root, ledger, tid, stat):
+			return true, nil
 		}
 	}
-	return false
+	return false, err
 }
 
 // isExempt looks at a thread's own name and at its process's.

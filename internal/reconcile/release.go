@@ -1,11 +1,14 @@
 package reconcile
 
 import (
+	"fmt"
+
 	"github.com/rtshield/rtshield/internal/host"
 	"github.com/rtshield/rtshield/internal/shield"
 )
 
-// Release takes a container out of the ledger, if it is in, and brings the knobs back.
+// Release takes a container out of the ledger, if it is in, and brings the knobs back. An error names the first that the
+// kernel did not take back: its baseline stays noted for the next Run.
 func Release(root host.Root, store shield.Store, key shield.Key) error {
 	if !store.Exists() {
 		return nil
@@ -16,6 +19,20 @@ func Release(root host.Root, store shield.Store, key shield.Key) error {
 	}
 	defer session.Close()
 	session.Release(key)
-	_, err = Run(root, session)
-	return err
+	report, err := Run(root, session)
+	if err != nil {
+		return err
+	}
+	return report.Stuck(session.Ledger)
+}
+
+// Stuck tells of the first setting that was to go back and could not. Its baseline is still noted, so that the next Run tries
+// again.
+func (r Report) Stuck(ledger *shield.Ledger) error {
+	for _, refused := range r.Refused {
+		if _, noted := ledger.Baselines[refused.Knob.String()]; noted && refused.Want == refused.Baseline {
+			return fmt.Errorf("%s is not back at %s: %w: rtshield reconcile tries again", KnobPath(refused.Knob), refused.Baseline, refused.Err)
+		}
+	}
+	return nil
 }

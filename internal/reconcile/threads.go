@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -28,7 +29,7 @@ func moveThreads(root host.Root, session *shield.Session, online cpuset.CPUSet, 
 			return err
 		}
 		if round == 0 {
-			forgetThreads(session.Ledger, seen)
+			forgetThreads(root, session.Ledger, seen)
 		}
 		settings := shield.Plan(session.Ledger, seen)
 		if record(root, session.Ledger, settings) {
@@ -48,10 +49,16 @@ func moveThreads(root host.Root, session *shield.Session, online cpuset.CPUSet, 
 	return nil
 }
 
-// forgetThreads drops the baselines of threads that have ended.
-func forgetThreads(ledger *shield.Ledger, seen shield.Observation) {
+// forgetThreads drops the baselines of threads that have ended. One that runs and was not seen is in a container by now, or
+// could not be looked at.
+func forgetThreads(root host.Root, ledger *shield.Ledger, seen shield.Observation) {
 	for _, knob := range ledger.Noted(shield.Thread) {
-		if _, exists := seen.Threads[knob]; !exists {
+		if _, exists := seen.Threads[knob]; exists {
+			continue
+		}
+		tid, _ := strconv.Atoi(threadID(knob))
+		stat, err := task.Read(root, tid)
+		if gone(err) || err == nil && (stat.Ended || threadKnob(tid, stat) != knob) {
 			delete(ledger.Baselines, knob.String())
 		}
 	}
@@ -112,23 +119,31 @@ func observeThreads(root host.Root, ledger *shield.Ledger, seen shield.Observati
 			return err
 		}
 		allowed, err := allowedIn(root, dir, place.Mount, seen.Online)
+		if gone(err) {
+			return nil
+		}
 		if err != nil {
-			return nil //nolint:nilerr // removed just now
+			return err
 		}
 		for _, tid := range tids {
 			if own[tid] || done[tid] { // ourselves: we are gone before anybody could mind
 				continue
 			}
 			mask, err := task.AffinityMask(tid)
-			if err != nil {
+			if gone(err) {
 				continue // it has ended
+			}
+			if err != nil {
+				return fmt.Errorf("affinity of thread %d: %w", tid, err)
 			}
 			if loose && task.Intersect(mask, held) || moved[tid] || slices.Contains(given, mask) {
 				cpus := task.SetOf(mask)
 				if done != nil {
 					done[tid] = true
 				}
-				observeThread(root, ledger, seen, tid, moved[tid], shield.ThreadState{CPUs: cpus, Allowed: allowed, Loose: loose})
+				if err := observeThread(root, ledger, seen, tid, moved[tid], shield.ThreadState{CPUs: cpus, Allowed: allowed, Loose: loose}); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
@@ -164,12 +179,15 @@ func rememberKernel(root host.Root, ledger *shield.Ledger) error {
 	}
 	for _, tid := range tids {
 		stat, err := task.Read(root, tid)
-		if err != nil || !stat.Kernel || stat.Bound || stat.OfInterrupt() {
+		if gone(err) || err == nil && (!stat.Kernel || stat.Bound || stat.OfInterrupt()) {
 			continue
 		}
-		cpus, err := task.Affinity(tid)
-		if err != nil {
+		cpus, errAffinity := task.Affinity(tid)
+		if gone(errAffinity) {
 			continue // it has ended
+		}
+		if err = errors.Join(err, errAffinity); err != nil {
+			return fmt.Errorf("kernel thread %d: %w", tid, err)
 		}
 		noteThread(ledger, tid, stat, cpus)
 	}
@@ -215,20 +233,30 @@ func rememberOwn(root host.Root, ledger *shield.Ledger, settings []shield.Settin
 			return nil
 		}
 		tids, err := task.In(root, dir)
-		if err != nil {
-			return nil //nolint:nilerr // removed just now, or the inner directory of a threaded subtree
+		if gone(err) || errors.Is(err, unix.EOPNOTSUPP) { // the inner directory of a threaded subtree
+			return nil
 		}
-		allowed, err := allowedIn(root, dir, place.Mount, online)
-		if err != nil {
-			return nil //nolint:nilerr // removed just now
+		allowed, errAllowed := allowedIn(root, dir, place.Mount, online)
+		if gone(errAllowed) {
+			return nil
+		}
+		if err = errors.Join(err, errAllowed); err != nil {
+			return err
 		}
 		whole := task.MaskOf(allowed)
 		for _, tid := range tids {
 			mask, err := task.AffinityMask(tid)
-			if err != nil || mask == whole || own[tid] || slices.Contains(given, mask) {
+			if gone(err) || err == nil && (mask == whole || own[tid] || slices.Contains(given, mask)) {
 				continue
 			}
-			if stat, err := task.Read(root, tid); err == nil && !stat.Bound && !stat.OfInterrupt() {
+			if err != nil {
+				return fmt.Errorf("affinity of thread %d: %w", tid, err)
+			}
+			switch stat, err := task.Read(root, tid); {
+			case gone(err):
+			case err != nil:
+				return err
+			case !stat.Bound && !stat.OfInterrupt():
 				noteThread(ledger, tid, stat, task.SetOf(mask))
 			}
 		}
@@ -267,10 +295,13 @@ func ownThreads() map[int]bool {
 	return own
 }
 
-func observeThread(root host.Root, ledger *shield.Ledger, seen shield.Observation, tid int, moved bool, state shield.ThreadState) {
+func observeThread(root host.Root, ledger *shield.Ledger, seen shield.Observation, tid int, moved bool, state shield.ThreadState) error {
 	stat, err := task.Read(root, tid)
+	if gone(err) {
+		return nil
+	}
 	if err != nil {
-		return
+		return err
 	}
 	state.Start, state.Name, state.Kernel = stat.Start, stat.Comm, stat.Kernel
 	switch {
@@ -282,4 +313,5 @@ func observeThread(root host.Root, ledger *shield.Ledger, seen shield.Observatio
 		state.Exempt = true
 	}
 	seen.Threads[threadKnob(tid, stat)] = state
+	return nil
 }

@@ -207,6 +207,8 @@ func planMasks(ledger *Ledger, seen Observation) []Setting {
 			}
 		case (knob.Kind == Cpuset || knob.Kind == AllowedCPUs) && baseline == "" && !held.IsEmpty(): // on cgroup v2: all that the parent has
 			setting.Want = rest
+		case baseline == "" && !held.IsEmpty() && seen.Fixed[knob] != "": // it cannot be read
+			setting.Want = rest
 		default:
 			setting.Want = others.of(baseline)
 		}

@@ -13,6 +13,24 @@ import (
 
 func irqKnob(n int) Knob { return Knob{IRQ, strconv.Itoa(n)} }
 
+func TestAMaskThatCannotBeReadIsNamedAndKeepsItsBaseline(t *testing.T) {
+	knob := Knob{Mask, "/sys/m"}
+	seen := Observation{Online: set(t, "0-3"), Masks: map[Knob]string{knob: ""}, Fixed: map[Knob]string{knob: "input/output error"}}
+	ledger := &Ledger{Housekeeping: cpus(t, "0-1"), Baselines: map[string]string{}}
+	if plan := Plan(ledger, seen); len(plan) != 0 {
+		t.Errorf("without a grant: %+v", plan)
+	}
+	ledger.Baselines[knob.String()] = "0-3"
+	if plan := Plan(ledger, seen); len(plan) != 1 || plan[0].Want != "0-3" || plan[0].Fixed == "" || plan[0].Now == plan[0].Baseline {
+		t.Errorf("to go back: %+v", plan)
+	}
+	delete(ledger.Baselines, knob.String())
+	ledger.Add(Grant{Bound: true, Key: Key{"/r", "a"}, CPUs: cpus(t, "2"), IRQ: "away"})
+	if plan := Plan(ledger, seen); len(plan) != 1 || plan[0].Fixed == "" || !plan[0].Differs() {
+		t.Errorf("with a grant: %+v", plan)
+	}
+}
+
 func TestPlanOfMasks(t *testing.T) {
 	for _, c := range []struct {
 		name, kind, baseline, now, away, held, want string

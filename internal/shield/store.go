@@ -30,10 +30,12 @@ const HookTimeout = 45
 
 func (s Store) path() string { return filepath.Join(s.Dir, "ledger.json") }
 
-// Exists says, without the lock, whether there is a ledger: an empty one is no file, so most invocations end here.
+// Exists says, without the lock, whether there is a ledger: an empty one is no file, so most invocations end here. One that
+// cannot be looked at is there: to open it says why. To others than root, root's is not.
 func (s Store) Exists() bool {
 	_, err := os.Lstat(s.path())
-	return err == nil
+	hidden := errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0
+	return !errors.Is(err, fs.ErrNotExist) && !hidden
 }
 
 // Peek reads the ledger without the lock. It is replaced atomically, so what is read was true a moment ago.
@@ -191,10 +193,12 @@ func (s *Session) Save() error {
 	}
 	// The lock is ours, so a fixed name is safe, and what a killed process left is overwritten.
 	temporary := s.store.path() + ".new"
-	if err := os.WriteFile(temporary, []byte(text), 0o600); err != nil {
-		return fmt.Errorf("ledger: %w", err)
+	err := os.WriteFile(temporary, []byte(text), 0o600)
+	if err == nil {
+		err = os.Rename(temporary, s.store.path())
 	}
-	if err := os.Rename(temporary, s.store.path()); err != nil {
+	if err != nil {
+		_ = os.Remove(temporary) // a full /run is not to be filled with half of a ledger
 		return fmt.Errorf("ledger: %w", err)
 	}
 	s.saved = text

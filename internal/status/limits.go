@@ -64,7 +64,8 @@ func Limits(root host.Root, ledger *shield.Ledger, plan []shield.Setting, grant 
 				limits = append(limits, limit)
 			}
 		default:
-			if setting.Differs() && reaches {
+			unread := setting.Now == "" && setting.Fixed != ""
+			if setting.Differs() && (reaches || unread) {
 				limits = append(limits, drift(reconcile.KnobPath(setting.Knob), setting))
 			}
 		}

@@ -19,6 +19,8 @@ type Status struct {
 	// Free holds the CPUs of the pool that nobody has.
 	Free   shield.CPUs `json:"free"`
 	Grants []Grant     `json:"grants"`
+	// Lost are cgroups of running containers that were granted CPUs, by a ledger that was deleted.
+	Lost []string `json:"lost,omitempty"`
 	// Stale counts containers whose owner has died without a release; the next invocation cleans up after them.
 	Stale int `json:"stale"`
 }
@@ -62,12 +64,19 @@ func Gather(root host.Root) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	ledger, err := shield.Store{Dir: policy.State, BootID: bootID}.Peek()
+	store := shield.Store{Dir: policy.State, BootID: bootID}
+	ledger, err := store.Peek()
 	if err != nil {
 		return nil, err
 	}
+	var lost []string
+	if len(ledger.Grants) == 0 {
+		if lost, err = reconcile.Lost(root, store, ledger); err != nil {
+			return nil, err
+		}
+	}
 	status := &Status{
-		Kernel: root.Kernel(), Layout: layout, Free: shield.CPUsOf(layout.Pool.Difference(ledger.Held())), Grants: []Grant{},
+		Kernel: root.Kernel(), Layout: layout, Free: shield.CPUsOf(layout.Pool.Difference(ledger.Held())), Grants: []Grant{}, Lost: lost,
 	}
 	plan, err := settledPlan(root, ledger)
 	if err != nil {

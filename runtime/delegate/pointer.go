@@ -27,8 +27,9 @@ var runPointers = pointers{dir: "/run/rtshield"}
 func StatePointer(configPath string) string { return runPointers.path(configPath) }
 
 // Pointed is the delegate that the pointer names. ok is false if there is no pointer, if it is not root's, or
-// if the file it names is gone, not executable, or this program.
-func Pointed() (path string, ok bool) { return runPointers.pointed(location.Path()) }
+// if the file it names is gone, not executable, or this program. An error is for a pointer that cannot be looked at:
+// another delegate would not know the container.
+func Pointed() (path string, ok bool, err error) { return runPointers.pointed(location.Path()) }
 
 // Point makes path, which must be absolute, the delegate of later verbs. The pointer is only there while it
 // says something: if path is what Find(Defaults) gives, it is removed.
@@ -36,7 +37,11 @@ func Point(path string) error { return runPointers.point(location.Path(), path) 
 
 // Resolve is the delegate for a verb that must not read the policy file: Pointed, or else the default.
 func Resolve() (string, error) {
-	if path, ok := Pointed(); ok {
+	path, ok, err := Pointed()
+	if err != nil {
+		return "", err
+	}
+	if ok {
 		return trusted(path)
 	}
 	return Find(Defaults)
@@ -48,21 +53,28 @@ func (p pointers) path(config string) string {
 	return filepath.Join(p.dir, fmt.Sprintf("delegate-%016x", h.Sum64()))
 }
 
-func (p pointers) pointed(config string) (string, bool) {
+func (p pointers) pointed(config string) (string, bool, error) {
 	link := p.path(config)
 	target, err := os.Readlink(link)
-	if err != nil || !filepath.IsAbs(target) {
-		return "", false
+	if errors.Is(err, syscall.EINVAL) { // no link
+		return "", false, nil
 	}
-	info, err := os.Lstat(link)
+	var info fs.FileInfo
+	if err == nil {
+		info, err = os.Lstat(link)
+	}
+	hidden := errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 // root's pointers are nothing to others
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || hidden {
+		return "", false, nil
+	}
 	if err != nil {
-		return "", false
+		return "", false, fmt.Errorf("pointer to the delegate: %w", err)
 	}
-	if stat, ok := info.Sys().(*syscall.Stat_t); !ok || stat.Uid != p.owner {
-		return "", false
+	if stat, ok := info.Sys().(*syscall.Stat_t); !ok || stat.Uid != p.owner || !filepath.IsAbs(target) {
+		return "", false, nil
 	}
 	self, _ := os.Stat("/proc/self/exe")
-	return target, unusable(target, self) == ""
+	return target, unusable(target, self) == "", nil
 }
 
 func (p pointers) point(config, path string) error {
@@ -77,7 +89,7 @@ func (p pointers) point(config, path string) error {
 		return nil
 	}
 	// The usual case for a second container, and the hot path: nothing to write.
-	if target, ok := p.pointed(config); ok && target == path {
+	if target, ok, err := p.pointed(config); err == nil && ok && target == path {
 		return nil
 	}
 	if err := os.MkdirAll(p.dir, 0o700); err != nil {

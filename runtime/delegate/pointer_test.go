@@ -46,7 +46,7 @@ func TestPoint(t *testing.T) {
 	if _, err := os.Lstat(p.dir); !os.IsNotExist(err) {
 		t.Errorf("folder: %v", err)
 	}
-	if path, ok := p.pointed("/c"); ok {
+	if path, ok, err := p.pointed("/c"); err != nil || ok {
 		t.Errorf("pointed at %s", path)
 	}
 
@@ -54,14 +54,14 @@ func TestPoint(t *testing.T) {
 		if err := p.point("/c", path); err != nil {
 			t.Fatal(err)
 		}
-		if got, ok := p.pointed("/c"); !ok || got != path {
+		if got, ok, err := p.pointed("/c"); err != nil || !ok || got != path {
 			t.Errorf("got %q %v, want %s", got, ok, path)
 		}
 	}
 	if info, err := os.Stat(p.dir); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("folder: %v %v", info, err)
 	}
-	if got, ok := p.pointed("/other"); ok {
+	if got, ok, err := p.pointed("/other"); err != nil || ok {
 		t.Errorf("another policy file is pointed at %s", got)
 	}
 	if err := p.point("/c", "runc"); err == nil {
@@ -90,7 +90,7 @@ func TestPointOverLeftovers(t *testing.T) {
 	if err := p.point("/c", mine); err != nil {
 		t.Fatal(err)
 	}
-	if got, ok := p.pointed("/c"); !ok || got != mine {
+	if got, ok, err := p.pointed("/c"); err != nil || !ok || got != mine {
 		t.Errorf("got %q %v", got, ok)
 	}
 	if left, _ := os.ReadDir(p.dir); len(left) != 1 {
@@ -100,13 +100,13 @@ func TestPointOverLeftovers(t *testing.T) {
 	if err := os.Remove(mine); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := p.pointed("/c"); ok {
+	if _, ok, err := p.pointed("/c"); err != nil || ok {
 		t.Error("pointed at a file that is gone")
 	}
 	if err := p.point("/c", old); err != nil {
 		t.Fatal(err)
 	}
-	if got, ok := p.pointed("/c"); !ok || got != old {
+	if got, ok, err := p.pointed("/c"); err != nil || !ok || got != old {
 		t.Errorf("got %q %v", got, ok)
 	}
 }
@@ -130,7 +130,7 @@ func TestPointedRefuses(t *testing.T) {
 		if err := os.Symlink(target, p.path("/c")); err != nil {
 			t.Fatal(err)
 		}
-		if got, ok := p.pointed("/c"); ok {
+		if got, ok, err := p.pointed("/c"); err != nil || ok {
 			t.Errorf("%s: pointed at %s", name, got)
 		}
 	}
@@ -140,14 +140,14 @@ func TestPointedRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, p.path("/c"), good) // a file is no link
-	if _, ok := p.pointed("/c"); ok {
+	if _, ok, err := p.pointed("/c"); err != nil || ok {
 		t.Error("took a file for a pointer")
 	}
 	if err := p.point("/d", good); err != nil {
 		t.Fatal(err)
 	}
 	p.owner++ // as if somebody else had set it
-	if _, ok := p.pointed("/d"); ok {
+	if _, ok, err := p.pointed("/d"); err != nil || ok {
 		t.Error("took somebody else's pointer")
 	}
 }
@@ -168,7 +168,7 @@ func TestResolve(t *testing.T) {
 		if got, err := Resolve(); err != nil || got != want {
 			t.Errorf("got %q, %v; want %s", got, err, want)
 		}
-		if path, ok := Pointed(); ok != (want == mine) || (ok && path != mine) {
+		if path, ok, err := Pointed(); err != nil || ok != (want == mine) || (ok && path != mine) {
 			t.Errorf("pointed: %q %v", path, ok)
 		}
 	}

@@ -146,10 +146,13 @@ func Pointer(policy string) string {
 	return fmt.Sprintf("/run/rtshield/delegate-%016x", h.Sum64())
 }
 
+// Changed lists the settings of the host that are not as when the rig was made.
+func (r *Rig) Changed() []string { return r.before.Changed() }
+
 // AsBefore fails unless every setting of the host is as when the rig was made, and no ledger is left.
 func (r *Rig) AsBefore(when string) {
 	r.Helper()
-	for _, line := range r.before.Changed() {
+	for _, line := range r.Changed() {
 		r.Errorf("%s: %s", when, line)
 	}
 	if text, err := os.ReadFile(r.Policy.Ledger()); err == nil {

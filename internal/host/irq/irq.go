@@ -48,10 +48,17 @@ func Affinity(root host.Root, number int) (list string, fixed bool, err error) {
 
 // perCPU: such interrupts of some architectures have the file but no answer.
 func perCPU(err error) error {
-	if errors.Is(err, unix.EIO) {
+	var at *fs.PathError
+	if errors.Is(err, unix.EIO) && errors.As(err, &at) && at.Op == "read" {
 		return fs.ErrNotExist
 	}
 	return err
+}
+
+// Exists says whether an interrupt still has a directory.
+func Exists(root host.Root, number int) bool {
+	_, err := root.List("proc/irq", strconv.Itoa(number))
+	return !host.Gone(err)
 }
 
 // Near gives the CPUs of the node that an interrupt's device is next to, which is where the kernel starts it; none for a

@@ -3,7 +3,8 @@
 package noise
 
 import (
-	"os"
+	"errors"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -17,15 +18,20 @@ const workqueues = "/sys/devices/virtual/workqueue"
 
 // Masks lists the files in the mask format that this host has: the mask of all unbound workqueues, that of each one that
 // shows its own (WQ_SYSFS), and receive and transmit packet steering of every network queue.
-func Masks(root host.Root) []string {
+func Masks(root host.Root) ([]string, error) {
 	files := existing(root, nil, workqueues+"/cpumask")
-	for _, queue := range list(root, workqueues) {
+	names, err := list(root, workqueues)
+	for _, queue := range names {
 		files = existing(root, files, workqueues+"/"+queue+"/cpumask")
 	}
 	const devices = "/sys/class/net/"
-	for _, device := range list(root, devices) {
+	names, errDevices := list(root, devices)
+	err = errors.Join(err, errDevices)
+	for _, device := range names {
 		queues := devices + device + "/queues/"
-		for _, queue := range list(root, queues) {
+		names, errQueues := list(root, queues)
+		err = errors.Join(err, errQueues)
+		for _, queue := range names {
 			switch {
 			case strings.HasPrefix(queue, "rx-"):
 				files = existing(root, files, queues+queue+"/rps_cpus")
@@ -34,18 +40,22 @@ func Masks(root host.Root) []string {
 			}
 		}
 	}
-	return files
+	return files, err
 }
 
 // list gives a directory's names in order, none where there is no directory.
-func list(root host.Root, dir string) []string {
-	names, _ := root.List(dir)
+func list(root host.Root, dir string) ([]string, error) {
+	names, err := root.List(dir)
 	slices.Sort(names)
-	return names
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) { // cpumask stands beside the queues
+		err = nil
+	}
+	return names, err
 }
 
+// existing leaves out what is not there, and nothing else: of a file that is, reading tells more.
 func existing(root host.Root, files []string, file string) []string {
-	if unix.Access(root.Path(file), unix.F_OK) == nil {
+	if err := unix.Access(root.Path(file), unix.F_OK); err != unix.ENOENT && err != unix.ENOTDIR {
 		files = append(files, file)
 	}
 	return files
@@ -54,18 +64,15 @@ func existing(root host.Root, files []string, file string) []string {
 // Lists lists the files in the list format: the CPUs that the soft lockup watchdog looks after.
 func Lists(root host.Root) []string {
 	const watchdog = "/proc/sys/kernel/watchdog_cpumask"
-	if _, err := os.Stat(root.Path(watchdog)); err != nil {
-		return nil
-	}
-	return []string{watchdog}
+	return existing(root, nil, watchdog)
 }
 
 // ReadMask gives what was last asked of a file. For the mask of all unbound workqueues that is cpumask_requested
 // (Linux 6.8): cpumask itself shows it less the isolated CPUs, also those that others isolated.
 func ReadMask(root host.Root, file string) (cpuset.CPUSet, error) {
 	if file == workqueues+"/cpumask" {
-		if cpus, err := root.ReadMask(file + "_requested"); err == nil {
-			return cpus, nil
+		if cpus, err := root.ReadMask(file + "_requested"); !errors.Is(err, fs.ErrNotExist) {
+			return cpus, err
 		}
 	}
 	return root.ReadMask(file)

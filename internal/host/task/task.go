@@ -34,6 +34,8 @@ type Stat struct {
 	Bound bool
 	// Kernel: it is a thread of the kernel.
 	Kernel bool
+	// Ended: it is a zombie, in no cgroup any more.
+	Ended bool
 }
 
 // OfInterrupt says whether this is the thread of a threaded interrupt, which the kernel moves along with it.
@@ -86,7 +88,7 @@ func Read(root host.Root, tid int) (Stat, error) {
 	}
 	flags, errFlags := strconv.ParseUint(fields[6], 10, 64)
 	start, errStart := strconv.ParseUint(fields[19], 10, 64)
-	return Stat{Comm: text[open+1 : end], Start: start, Bound: flags&noSetAffinity != 0, Kernel: flags&kernelThread != 0}, errors.Join(errFlags, errStart)
+	return Stat{Comm: text[open+1 : end], Ended: fields[0] == "Z" || fields[0] == "X", Start: start, Bound: flags&noSetAffinity != 0, Kernel: flags&kernelThread != 0}, errors.Join(errFlags, errStart)
 }
 
 // Leads says whether a thread is the first of its process, whose name is the process's.
