@@ -225,10 +225,15 @@ func rememberOwn(root host.Root, ledger *shield.Ledger, settings []shield.Settin
 		whole := task.MaskOf(allowed)
 		for _, tid := range tids {
 			mask, err := task.AffinityMask(tid)
-			if err != nil || mask == whole || own[tid] || slices.Contains(given, mask) {
+			if err != nil || mask == whole || own[tid] {
 				continue
 			}
-			if stat, err := task.Read(root, tid); err == nil && !stat.Bound && !stat.OfInterrupt() {
+			stat, err := task.Read(root, tid)
+			if err != nil || stat.Bound || stat.OfInterrupt() {
+				continue
+			}
+			// One that was born since may have inherited what others were given.
+			if inherited := ledger.Since > 0 && stat.Start >= ledger.Since && slices.Contains(given, mask); !inherited {
 				noteThread(ledger, tid, stat, task.SetOf(mask))
 			}
 		}
