@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -122,6 +123,16 @@ func (f *field) cases(ctx context.Context) (_ []benchCase, stop func(), err erro
 			runc:     f.run(f.runc, "runc"),
 			rtshield: f.run(f.rtshield, "shielded"),
 		},
+		{
+			name:     "`create` and `delete` with two empty hooks, by runc itself",
+			runc:     f.life(f.runc, "runc"),
+			rtshield: f.life(f.runc, "hooked"),
+		},
+		{
+			name:     "`create` and `delete` of a shielded container, as engines call them",
+			runc:     f.life(f.runc, "runc"),
+			rtshield: f.life(f.rtshield, "shielded"),
+		},
 	}, stop, nil
 }
 
@@ -138,6 +149,39 @@ func (f *field) run(program, bundle string) func(context.Context) (time.Duration
 		}
 		return took, err
 	}
+}
+
+// life is what an engine calls: create, start, and delete once the container has ended. Counted are create and delete.
+func (f *field) life(program, bundle string) func(context.Context) (time.Duration, error) {
+	return func(ctx context.Context) (time.Duration, error) {
+		id, pidFile := f.id(bundle), filepath.Join(f.dir, "pid")
+		took, err := f.time(ctx, program, "create", "--bundle", f.bundle(bundle), "--pid-file", pidFile, id)
+		if err == nil {
+			_, err = f.time(ctx, program, "start", id)
+		}
+		if err == nil {
+			err = ended(pidFile)
+		}
+		last, deleteErr := f.time(ctx, program, "delete", "--force", id)
+		return took + last, errors.Join(err, deleteErr)
+	}
+}
+
+// ended waits until a container's first process is gone, or waits for somebody to reap it.
+func ended(pidFile string) error {
+	text, err := os.ReadFile(pidFile)
+	if err != nil {
+		return err
+	}
+	stat := "/proc/" + string(bytes.TrimSpace(text)) + "/stat"
+	for range 5000 {
+		now, err := os.ReadFile(stat)
+		if err != nil || bytes.Contains(now, []byte(") Z ")) {
+			return nil //nolint:nilerr // it is gone
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return fmt.Errorf("%s: /bin/true has not ended", stat)
 }
 
 // time runs a verb and says how long it took. Output goes to /dev/null, for what

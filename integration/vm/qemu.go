@@ -88,6 +88,8 @@ func Processors(dir string) (string, error) {
 	return base + ".aml", nil
 }
 
+var errCrashed = errors.New("the emulator was ended by a signal")
+
 // Boot runs one VM to its end and gives what its tests printed. dir keeps the kernel's console and the tests' output.
 // processors is an ACPI table, image a disk to boot from, or "".
 func Boot(ctx context.Context, kernel Kernel, variant Variant, limit time.Duration, processors, image, initramfs, dir string) (output string, err error) {
@@ -98,8 +100,12 @@ func Boot(ctx context.Context, kernel Kernel, variant Variant, limit time.Durati
 	args := append([]string{"-n", "19", "qemu-system-x86_64"}, qemuArgs(kernel, variant, limit, processors, image, initramfs, console, result)...)
 	cmd := exec.CommandContext(ctx, "nice", args...)
 	said, err := cmd.CombinedOutput()
-	if ctx.Err() != nil {
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
 		err = context.Cause(ctx)
+	case errors.As(err, &exit) && !exit.Exited(): // nice has become qemu
+		err = fmt.Errorf("%w: %w", errCrashed, err)
 	}
 	if err != nil {
 		err = fmt.Errorf("qemu: %w %s", err, strings.TrimSpace(string(said)))

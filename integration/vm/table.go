@@ -15,6 +15,8 @@ type Column struct {
 	Err error
 	// Again names the tests that failed, and held in a VM of their own.
 	Again []string
+	// Early is how often the emulator ended before its tests had, and was started anew.
+	Early int
 }
 
 // failures names the tests that failed, without their subtests.
@@ -150,6 +152,9 @@ func reasons(columns []Column) string {
 	for _, column := range columns {
 		if column.Err != nil {
 			note(fmt.Sprintf("**%s** the VM: %v", Fail, column.Err), column.Variant.Name)
+		}
+		if column.Early > 0 {
+			note(fmt.Sprintf("the emulator crashed, and the VM was booted again: %d times", column.Early), column.Variant.Name)
 		}
 		for _, test := range column.Again {
 			note(fmt.Sprintf("held in a second VM, after a failure in the first: %s", sentence(test)), column.Variant.Name)

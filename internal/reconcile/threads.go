@@ -246,17 +246,22 @@ func rememberOwn(root host.Root, ledger *shield.Ledger, settings []shield.Settin
 		whole := task.MaskOf(allowed)
 		for _, tid := range tids {
 			mask, err := task.AffinityMask(tid)
-			if gone(err) || err == nil && (mask == whole || own[tid] || slices.Contains(given, mask)) {
+			if gone(err) || err == nil && (mask == whole || own[tid]) {
 				continue
 			}
 			if err != nil {
 				return fmt.Errorf("affinity of thread %d: %w", tid, err)
 			}
-			switch stat, err := task.Read(root, tid); {
-			case gone(err):
-			case err != nil:
+			stat, err := task.Read(root, tid)
+			if gone(err) {
+				continue
+			}
+			if err != nil {
 				return err
-			case !stat.Bound && !stat.OfInterrupt():
+			}
+			// One that was born since may have inherited what others were given.
+			inherited := ledger.Since > 0 && stat.Start >= ledger.Since && slices.Contains(given, mask)
+			if !inherited && !stat.Bound && !stat.OfInterrupt() {
 				noteThread(ledger, tid, stat, task.SetOf(mask))
 			}
 		}
