@@ -47,8 +47,11 @@ func execute(inv argv.Invocation) (int, error) {
 		return 1, delegate.Become(path, inv.Argv)
 	}
 	data, err := process(inv, *grant)
-	if err != nil { // the delegate has its own words for this
+	switch {
+	case errors.Is(err, errNothing), errors.Is(err, fs.ErrNotExist): // the delegate has its own words for this
 		return 1, delegate.Become(path, inv.Argv)
+	case err != nil:
+		return 1, fmt.Errorf("exec into container %s: %w", inv.ID, err)
 	}
 	file, err := inMemory("process", data)
 	if err != nil {

@@ -1,21 +1,14 @@
 package delegate
 
 import (
-	"fmt"
-	"hash/fnv"
 	"os"
-	"path/filepath"
 
 	"github.com/rtshield/rtshield/internal/config/location"
 )
 
 // inheritMark is a file that is there once a container was made whose exec inherits its policy. Without it exec need not look
 // into the ledger, which it could not find without reading the policy file.
-func inheritMark() string {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(location.Path()))
-	return filepath.Join(runPointers.dir, fmt.Sprintf("inherit-%016x", h.Sum64()))
-}
+func inheritMark() string { return runPointers.file("inherit", location.Path()) }
 
 // ExecInherits says whether an exec may have to be rewritten that names no scheduler.
 func ExecInherits() bool {

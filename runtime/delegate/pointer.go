@@ -47,10 +47,13 @@ func Resolve() (string, error) {
 	return Find(Defaults)
 }
 
-func (p pointers) path(config string) string {
+func (p pointers) path(config string) string { return p.file("delegate", config) }
+
+// file names what belongs to one policy file.
+func (p pointers) file(what, config string) string {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(config))
-	return filepath.Join(p.dir, fmt.Sprintf("delegate-%016x", h.Sum64()))
+	return filepath.Join(p.dir, fmt.Sprintf("%s-%016x", what, h.Sum64()))
 }
 
 func (p pointers) pointed(config string) (string, bool, error) {
