@@ -178,7 +178,6 @@ func planMasks(ledger *Ledger, seen Observation) []Setting {
 	held := ledger.Held()
 	interrupts := newLesser(lists, ledger.Away(), ledger.Housekeeping.CPUSet, seen.Online)
 	others := newLesser(lists, held, ledger.Housekeeping.CPUSet, seen.Online)
-	rest := seen.Online.Difference(held).String()
 	var settings []Setting
 	for knob, now := range seen.Masks {
 		recorded, known := ledger.Baselines[knob.String()]
@@ -200,17 +199,17 @@ func planMasks(ledger *Ledger, seen Observation) []Setting {
 			setting.Want = interrupts.of(baseline)
 		case knob.Kind == Irqbalance: // the one that holds what is left out
 			setting.Want = lists.Set(baseline).Union(ledger.Away()).String()
-		case !ledger.below(knob).IsEmpty(): // it was shrunk before a grant came below it, which needs its own from it
-			above := newLesser(lists, held.Difference(ledger.below(knob)), ledger.Housekeeping.CPUSet, seen.Online)
-			if setting.Want = above.of(baseline); baseline == "" && !above.taken.IsEmpty() {
-				setting.Want = seen.Online.Difference(above.taken).String()
-			}
-		case (knob.Kind == Cpuset || knob.Kind == AllowedCPUs) && baseline == "" && !held.IsEmpty(): // on cgroup v2: all that the parent has
-			setting.Want = rest
-		case baseline == "" && !held.IsEmpty() && seen.Fixed[knob] != "": // it cannot be read
-			setting.Want = rest
+		case baseline == "" && !held.IsEmpty() && seen.Fixed[knob] != "" && knob.Kind != Cpuset && knob.Kind != AllowedCPUs: // it cannot be read
+			setting.Want = seen.Online.Difference(held).String()
 		default:
-			setting.Want = others.of(baseline)
+			less := others
+			if below := ledger.below(knob); !below.IsEmpty() { // it was shrunk before a grant came below it, which needs its own from it
+				less = newLesser(lists, held.Difference(below), ledger.Housekeeping.CPUSet, seen.Online)
+			}
+			setting.Want = less.of(baseline)
+			if isSet := knob.Kind == Cpuset || knob.Kind == AllowedCPUs; isSet && baseline == "" && !less.taken.IsEmpty() { // on cgroup v2: all that the parent has
+				setting.Want = seen.Online.Difference(less.taken).String()
+			}
 		}
 		setting.Follows = knob.Kind == Cpuset && keepsOwn(ledger, seen, others, setting, known)
 		if !known && setting.Want == baseline && !setting.Follows {
