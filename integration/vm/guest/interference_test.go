@@ -63,7 +63,7 @@ func TestInterferenceIsCountedPerCPU(t *testing.T) {
 			r.Errorf("workers of the kernel came ten times: %s, then %s", told(before), told(after))
 		}
 		line := fmt.Sprintf("cpu %d: ", cpu.CPU)
-		r.contains("status", r.must(r.command("status")).out, "what arrived on the CPUs of a:", line, " ticks, ", "foreign tasks ")
+		r.contains("status", r.must(r.command("status")).out, "what arrived on the CPUs of a:", line, " tick", "foreign tasks ")
 		if setting, err := os.ReadFile("/proc/sys/kernel/sched_schedstats"); err == nil {
 			r.Logf("kernel.sched_schedstats is %s", strings.TrimSpace(string(setting)))
 		}
