@@ -227,7 +227,7 @@ func FuzzResources(f *testing.F) {
 	for _, text := range []string{
 		`{"cpu":{"cpus":"1","mems":"0","quota":-1,"period":100000,"shares":1024},"memory":{"limit":1048576},"unified":{"cpu.max":"max 100000"}}`,
 		`{"CPU":{"Cpus":"0-1"},"pids":{"limit":10}}`, `{"cpu":{"cpus":"1"},"cpu":{"shares":2}}`, `{"unified":{"cpuset.cpus":"3","cpuset.cpus.partition":"root"}}`,
-		`{}`, `null`, `{"cpu":null} trailing`, `[]`, `{"cpu":{"quota":"x"}}`,
+		`{}`, `null`, `{"cpu":null} trailing`, `[]`, `{"cpu":{"quota":"x"}}`, `{"cpu":{"cpus":"1"},"Cpu":null}`,
 	} {
 		f.Add([]byte(text))
 	}

@@ -1,7 +1,6 @@
 package spec_test
 
 import (
-	"encoding/json"
 	"errors"
 	"reflect"
 	"strings"
@@ -69,34 +68,6 @@ func TestARewrittenUpdateKeepsWhatItDoesNotKnow(t *testing.T) {
 	if got := string(bare.JSON()); got != `{"cpu":{"cpus":"1"},"memory":{"limit":1}}` {
 		t.Error(got)
 	}
-}
-
-func FuzzResources(f *testing.F) {
-	for _, text := range []string{`{}`, `null`, `{"cpu":{"cpus":"1","quota":5}}`, `{"CPU":{},"unified":{"cpu.max":"1 2"}}`, `{"cpu":{"cpus":"1"},"Cpu":null}`} {
-		f.Add([]byte(text))
-	}
-	cpus, _ := shield.ParseCPUs("5")
-	f.Fuzz(func(t *testing.T, data []byte) {
-		resources, err := spec.ParseResources(data)
-		if err != nil {
-			return
-		}
-		if _, err := resources.Update(); err != nil {
-			return
-		}
-		resources.Keep(cpus, shield.CPUs{})
-		again, err := spec.ParseResources(resources.JSON())
-		if err != nil {
-			t.Fatalf("%q was rewritten to %q: %v", data, resources.JSON(), err)
-		}
-		update, err := again.Update()
-		if err != nil || update.CPUs != "5" || update.Mems != "" || update.Quota > 0 || update.RTRuntime != 0 {
-			t.Fatalf("%q was rewritten to %q, which asks for %+v (%v)", data, resources.JSON(), update, err)
-		}
-		if !json.Valid(resources.JSON()) {
-			t.Fatalf("%q", resources.JSON())
-		}
-	})
 }
 
 func TestDemoteTakesTheSchedulerAndNothingElse(t *testing.T) {
