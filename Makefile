@@ -62,7 +62,7 @@ demo: setup build runc ## run one container under load three ways, and compare (
 test: setup build runc containerd fmt-check ## run all tests, on this host and on kernels in VMs (as root)
 	$(GO) vet ./...
 	@$(STATIC) -o $(BIN)/testsum ./scripts/testsum
-	@GO=$(GO) scripts/fuzz.sh 2s
+	@GO=$(GO) scripts/fuzz.sh 2000x
 	@RTSHIELD_VM=1 RTSHIELD_TEST_RUNC=$(BIN)/runc RTSHIELD_TEST_CONTAINERD=$(BIN)/containerd \
 		RTSHIELD_BIN=$(BIN)/rtshield GO=$(GO) \
 		$(BIN)/testsum -race $(PURE) -- -count=1 -p 1 -timeout 80m $(OTHER)
