@@ -13,7 +13,6 @@ import (
 
 	"github.com/rtshield/rtshield/internal/config"
 	"github.com/rtshield/rtshield/internal/host"
-	"github.com/rtshield/rtshield/internal/host/irq"
 	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
 	"github.com/rtshield/rtshield/runtime/delegate"
@@ -67,23 +66,24 @@ func (m *matter) inquire() error {
 	if err := m.survey(); err != nil {
 		return err
 	}
-	var err error
+	terms, err := shield.Resolve(m.config.Classes, m.request)
+	if err != nil {
+		return err
+	}
+	if err := reconcile.Inquire(system, &m.facts, m.layout, m.request.Name, terms); err != nil {
+		return err
+	}
 	m.traits, err = delegate.Identify(m.delegate, m.config.State)
 	return err
 }
 
-// survey reads the machine. Ordinary containers on a host without grants never need it.
+// survey reads what the layout rests on. Ordinary containers on a host without grants never need it.
 func (m *matter) survey() error {
 	facts, err := reconcile.Host(system)
 	if err != nil {
 		return err
 	}
 	m.facts = facts
-	if _, claims := m.request.Choices[shield.KeyIRQClaim]; claims {
-		if m.facts.Interrupts, err = irq.Names(system); err != nil {
-			return err
-		}
-	}
 	m.layout, err = shield.NewLayout(m.config.Layout, facts.Topology)
 	return err
 }
@@ -110,7 +110,7 @@ func (m *matter) grant(ledger *shield.Ledger) (shield.Grant, error) {
 				grant.Class, shield.Inherit, m.traits.Name, m.traits.Version, shield.Demote)
 		}
 	}
-	grant.Limits = limits
+	grant.Limits = append(grant.Limits, limits...)
 	if err := m.memory(&grant, m.traits); err != nil {
 		return grant, err
 	}

@@ -19,6 +19,8 @@ type Explanation struct {
 	Layout   shield.Layout `json:"layout"`
 	// Grant is nil for an ordinary container.
 	Grant *shield.Grant `json:"grant"`
+	// Places tells how its CPUs were chosen, from the nodes inwards. Empty where there was no choice.
+	Places []shield.Places `json:"places,omitempty"`
 	// Config lists the edits of config.json, Host the kernel settings, both as path: from → to.
 	Config []spec.Change `json:"config"`
 	Host   []spec.Change `json:"host"`
@@ -62,6 +64,7 @@ func Explain(bundle, root, id, class string) (*Explanation, error) {
 		return nil, err
 	}
 	grant.Limits = bound.Limits
+	explanation.Places = grant.Places(m.facts.Topology)
 	explanation.Grant, explanation.Config = &grant, m.document.Changes()
 	return explanation, nil
 }

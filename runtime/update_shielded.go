@@ -77,6 +77,9 @@ func (c *change) clean(to shield.CPUs) (*shield.Grant, error) {
 	if err := m.survey(); err != nil {
 		return nil, err
 	}
+	if err := reconcile.Inquire(system, &m.facts, m.layout, c.key.ID, shield.Terms{Explicit: to.CPUSet}); err != nil {
+		return nil, err
+	}
 	session, err := open(c.store, "update of "+c.key.ID)
 	if err != nil {
 		return nil, err

@@ -68,6 +68,9 @@ func printExplanation(w io.Writer, e *runtime.Explanation) {
 	if !e.Grant.Idle.IsEmpty() {
 		fmt.Fprintf(w, "kept idle: CPU %s (siblings)\n", e.Grant.Idle)
 	}
+	for _, places := range e.Places {
+		fmt.Fprintf(w, "chosen: %s\n", places)
+	}
 	if power := e.Grant.Power.String(); power != "" {
 		fmt.Fprintf(w, "power: %s\n", power)
 	}

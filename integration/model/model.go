@@ -110,6 +110,10 @@ func Play(h Host, seed uint64, steps int) {
 	if err != nil {
 		h.Fatal(err)
 	}
+	// All that a request could take.
+	if err := reconcile.Inquire(host.System, &facts, layout, "", shield.Terms{}); err != nil {
+		h.Fatal(err)
+	}
 	g := &game{Host: h, random: rand.New(rand.NewPCG(seed, 0)), facts: facts, layout: layout, irqs: affinities(), work: unboundWork(h)}
 	if plugs, can := h.(Hotplug); can {
 		for _, file := range plugs.Spread() {

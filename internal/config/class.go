@@ -20,6 +20,8 @@ type class struct {
 	CPUs        *int     `toml:"cpus"`
 	MaxCPUs     *int     `toml:"max_cpus"`
 	SMT         *string  `toml:"smt"`
+	NUMA        *string  `toml:"numa"`
+	Near        *string  `toml:"near"`
 	Partition   *string  `toml:"partition"`
 	IRQ         *string  `toml:"irq"`
 	Require     *string  `toml:"require_level"`
@@ -75,6 +77,12 @@ func (c class) build(name string) (shield.Class, error) {
 			return built, option("rttime", *c.RTTime, "a duration such as 500ms, or 0 for none")
 		}
 	}
+	if c.Near != nil {
+		var err error
+		if built.Near, err = shield.ParseNear(*c.Near); err != nil {
+			return built, option("near", *c.Near, `"netdev eth1", "pci 0000:3b:00.0" or "irq-claim"`)
+		}
+	}
 	for _, pattern := range c.IRQClaim {
 		if _, err := filepath.Match(pattern, ""); err != nil || pattern == "" {
 			return built, option("irq_claim", pattern, "names of interrupts or devices, or globs")
@@ -109,6 +117,7 @@ func (c class) words(built *shield.Class) error {
 		values []string
 	}{
 		{"smt", c.SMT, &built.SMT, []string{shield.SMTPrefer, shield.SMTRequire, shield.SMTIsolate}},
+		{"numa", c.NUMA, &built.NUMA, []string{shield.NUMASingle, shield.NUMAPrefer, shield.NUMAAny}},
 		{"irq", c.IRQ, &built.IRQ, []string{"away", "keep"}},
 		{"require_level", c.Require, &built.RequireLevel, append([]string{""}, shield.Levels...)},
 		{"thp", c.THP, &built.THP, []string{shield.Keep, shield.Never}},

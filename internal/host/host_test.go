@@ -1,6 +1,7 @@
 package host
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -34,7 +35,7 @@ func TestTopology(t *testing.T) {
 		node + "node0/cpulist":                     "0-3\n", node + "node1/cpulist": "4-5\n", node + "node2/cpulist": "\n", node + "possible": "0-2\n",
 	})
 	topo, err := root.Topology()
-	if err != nil {
+	if err := errors.Join(err, root.Cores(&topo, topo.Online)); err != nil {
 		t.Fatal(err)
 	}
 	if topo.Online.String() != "0-3,5" || topo.Isolated.String() != "2" {
@@ -49,8 +50,9 @@ func TestTopology(t *testing.T) {
 }
 
 func TestTopologyWithoutNUMA(t *testing.T) {
-	topo, err := tree(t, map[string]string{"sys/devices/system/cpu/online": "0-1\n"}).Topology()
-	if err != nil || topo.Nodes[0].String() != "0-1" || len(topo.Cores) != 2 {
+	root := tree(t, map[string]string{"sys/devices/system/cpu/online": "0-1\n"})
+	topo, err := root.Topology()
+	if err := errors.Join(err, root.Cores(&topo, topo.Online), root.Domains(&topo, topo.Online)); err != nil || topo.Nodes[0].String() != "0-1" || len(topo.Cores) != 2 {
 		t.Errorf("%+v %v", topo, err)
 	}
 }

@@ -4,9 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,22 +19,35 @@ type Topology struct {
 	Isolated cpuset.CPUSet
 	// Cores holds the online thread siblings of every core, in order of their first CPU.
 	Cores []cpuset.CPUSet
+	// Clusters, Caches and Dies hold the online CPUs that share one; Caches the last level of cache, which is L3 on most
+	// machines. Empty where it tells nothing that cores and nodes do not.
+	Clusters, Caches, Dies []cpuset.CPUSet
+	// Kinds holds the CPUs of each kind of core, the fastest first. Empty where all are alike.
+	Kinds []cpuset.CPUSet
 	// Nodes holds the online CPUs of every NUMA node. A kernel without NUMA has all on node 0.
 	Nodes map[int]cpuset.CPUSet
+	// Distances is the firmware's table, from node to node, where 10 is a node's own memory. Empty with one node.
+	Distances map[int]map[int]int
+	// Memory holds the nodes that have memory. Empty: all.
+	Memory cpuset.CPUSet
 }
 
-const cpuDir = "sys/devices/system/cpu"
+const (
+	cpuDir  = "sys/devices/system/cpu"
+	nodeDir = "sys/devices/system/node"
+)
 
 // Online gives the CPUs that are online.
 func (r Root) Online() (cpuset.CPUSet, error) { return r.cpuList(cpuDir, "online") }
 
-// Topology reads it. Only the list of online CPUs has to be there.
+// Topology reads what a layout takes: which CPUs are online and isolated, and the first core. Only the list of online
+// CPUs has to be there. Cores and Domains add the rest for those CPUs that matter.
 func (r Root) Topology() (Topology, error) {
 	online, err := r.Online()
 	if err != nil {
 		return Topology{}, fmt.Errorf("online CPUs: %w", err)
 	}
-	topo := Topology{Online: online, Nodes: map[int]cpuset.CPUSet{}}
+	topo := Topology{Online: online}
 	for _, file := range []string{"isolated", "nohz_full"} {
 		// nohz_full is absent without CONFIG_NO_HZ_FULL and reads "(null)" without the option (until 6.1).
 		text, err := r.Read(cpuDir, file)
@@ -46,27 +58,65 @@ func (r Root) Topology() (Topology, error) {
 			topo.Isolated = topo.Isolated.Union(set)
 		}
 	}
-	seen := cpuset.New()
-	for _, cpu := range online.List() {
-		if seen.Contains(cpu) {
-			continue
+	if cpus := online.List(); len(cpus) > 0 {
+		core, err := r.siblings(cpus[0], online)
+		if err != nil {
+			return Topology{}, err
 		}
-		siblings, err := r.cpuList(cpuDir, "cpu"+strconv.Itoa(cpu), "topology/thread_siblings_list")
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return Topology{}, fmt.Errorf("thread siblings: %w", err)
-		}
-		core := siblings.Intersection(online).Union(cpuset.New(cpu))
-		seen = seen.Union(core)
-		topo.Cores = append(topo.Cores, core)
-	}
-	if err := r.nodes(&topo); err != nil {
-		return Topology{}, err
+		topo.Cores = []cpuset.CPUSet{core}
 	}
 	return topo, nil
 }
 
+func (r Root) siblings(cpu int, online cpuset.CPUSet) (cpuset.CPUSet, error) {
+	siblings, err := r.cpuList(cpuDir, "cpu"+strconv.Itoa(cpu), "topology/thread_siblings_list")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return cpuset.CPUSet{}, fmt.Errorf("thread siblings: %w", err)
+	}
+	return siblings.Intersection(online).Union(cpuset.New(cpu)), nil
+}
+
+// Cores adds the cores that any of cpus is in, and the nodes.
+func (r Root) Cores(topo *Topology, cpus cpuset.CPUSet) error {
+	seen := map[int]bool{}
+	single := len(topo.Cores) > 0 && topo.Cores[0].Size() == 1
+	for _, core := range topo.Cores {
+		note(seen, core)
+	}
+	if single && cpus.Size() > 1 {
+		// Where the scheduler has found no siblings (Linux 4.19), there is no need to ask each CPU. A kernel without
+		// CONFIG_SCHED_SMT never finds any, but then the first core would have shown them.
+		active, err := r.Read(cpuDir, "smt/active")
+		single = err == nil && active == "0"
+	}
+	for _, cpu := range cpus.Intersection(topo.Online).List() {
+		if seen[cpu] {
+			continue
+		}
+		core := cpuset.New(cpu)
+		if !single || cpus.Size() == 1 {
+			var err error
+			if core, err = r.siblings(cpu, topo.Online); err != nil {
+				return err
+			}
+		}
+		note(seen, core)
+		topo.Cores = append(topo.Cores, core)
+	}
+	first := func(core cpuset.CPUSet) int { return slices.Min(core.UnsortedList()) }
+	slices.SortFunc(topo.Cores, func(a, b cpuset.CPUSet) int { return first(a) - first(b) })
+	return r.nodes(topo)
+}
+
+func note(seen map[int]bool, cpus cpuset.CPUSet) {
+	for _, cpu := range cpus.UnsortedList() {
+		seen[cpu] = true
+	}
+}
+
 func (r Root) nodes(topo *Topology) error {
-	entries, err := os.ReadDir(r.Path("sys/devices/system/node"))
+	topo.Nodes = map[int]cpuset.CPUSet{}
+	names, err := r.List(nodeDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		topo.Nodes[0] = topo.Online
 		return nil
@@ -74,13 +124,12 @@ func (r Root) nodes(topo *Topology) error {
 	if err != nil {
 		return fmt.Errorf("NUMA nodes: %w", err)
 	}
-	sort.Slice(entries, func(i, j int) bool { return entries[i].Name() < entries[j].Name() })
-	for _, entry := range entries {
-		number, err := strconv.Atoi(strings.TrimPrefix(entry.Name(), "node"))
+	for _, name := range names {
+		number, err := strconv.Atoi(strings.TrimPrefix(name, "node"))
 		if err != nil {
 			continue // "possible", "online", …
 		}
-		cpus, err := r.cpuList("sys/devices/system/node", entry.Name(), "cpulist")
+		cpus, err := r.cpuList(nodeDir, name, "cpulist")
 		if err != nil {
 			return fmt.Errorf("NUMA node %d: %w", number, err)
 		}
@@ -88,7 +137,13 @@ func (r Root) nodes(topo *Topology) error {
 			topo.Nodes[number] = local
 		}
 	}
-	return nil
+	if len(topo.Nodes) < 2 {
+		return nil
+	}
+	if topo.Memory, err = r.cpuList(nodeDir, "has_memory"); errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return err
 }
 
 func (r Root) cpuList(parts ...string) (cpuset.CPUSet, error) {

@@ -11,7 +11,7 @@ import (
 	"github.com/rtshield/rtshield/internal/shield"
 )
 
-// Host gathers what a decision needs to know of the machine.
+// Host gathers what a layout and the levels rest on. Inquire adds what the decision about one container takes.
 func Host(root host.Root) (shield.Host, error) {
 	topo, err := root.Topology()
 	if err != nil {

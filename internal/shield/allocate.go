@@ -21,6 +21,8 @@ type Host struct {
 	Cpusets bool
 	// Interrupts holds the names of each, for a request that claims some.
 	Interrupts map[int][]string
+	// Near are the nodes of what the request wants to be near. Empty: it says nothing, or every node is as near.
+	Near cpuset.CPUSet
 }
 
 // Decide turns a request into a grant, or says who or what stands in the way. It is pure: the same input gives the
@@ -30,19 +32,27 @@ func Decide(classes map[string]Class, layout Layout, host Host, ledger *Ledger, 
 	if err != nil {
 		return Grant{}, err
 	}
-	cpus, idle, err := allocate(layout, host.Topology, ledger.Grants, request, terms)
+	found, err := allocate(layout, host, ledger.Grants, request, terms)
 	if err != nil {
 		return Grant{}, err
 	}
+	cpus := found.cpus
 	mems, err := memory(host.Topology, cpus, request)
 	if err != nil {
 		return Grant{}, err
 	}
 	grant := Grant{
 		Key: request.Key, Name: request.Name, Class: terms.Class.Name,
-		CPUs: CPUsOf(cpus), Idle: CPUsOf(idle), Mems: CPUsOf(mems),
+		CPUs: CPUsOf(cpus), Idle: CPUsOf(found.idle), Mems: CPUsOf(mems),
 		Policy: terms.Policy, Priority: terms.Priority, Nice: terms.Nice, Deadline: terms.Deadline, IRQ: terms.IRQ, SMT: terms.SMT,
+		NUMA: terms.NUMA, Near: terms.Near.String(), NearNodes: CPUsOf(host.Near), won: found.won,
 		Power: terms.Power, Asked: Asked{CPUs: request.CPUs, Mems: request.Mems, Quota: max(request.Quota, 0)},
+	}
+	if nodes := host.Topology.NodesOf(cpus); !host.Near.IsEmpty() && !nodes.IsSubsetOf(host.Near) {
+		grant.Limits = append(grant.Limits, Limit{
+			What: "it is not near " + grant.Near, Why: fmt.Sprintf("that is on node %s, and CPU %s on node %s", host.Near, cpus, nodes),
+			Help: "numa single refuses such CPUs",
+		})
 	}
 	if len(terms.Claim) > 0 {
 		grant.Claim, grant.Claimable = terms.Claim, terms.Class.IRQClaim
@@ -62,7 +72,7 @@ func Decide(classes map[string]Class, layout Layout, host Host, ledger *Ledger, 
 // memory gives the nodes next to the CPUs. An engine that offered more is taken at its word for these; one that asked
 // for others asked for something that this grant is not.
 func memory(topo Topology, cpus cpuset.CPUSet, request Request) (cpuset.CPUSet, error) {
-	local := topo.NodesOf(cpus)
+	local := topo.MemoryOf(cpus)
 	if request.Mems == "" {
 		return local, nil
 	}
@@ -97,75 +107,61 @@ func budgetShare(root, asked Budget, cpus, pool int) Budget {
 	return Budget{Runtime: total * int64(cpus) / int64(max(pool, cpus)) / 1000 * 1000, Period: root.Period}
 }
 
-func allocate(layout Layout, topo Topology, grants []Grant, request Request, terms Terms) (cpus, idle cpuset.CPUSet, err error) {
-	held := heldBy(grants)
-	free := layout.Pool.Difference(held)
+// found is what was chosen for a request, or named by it and accepted.
+type found struct {
+	cpus, idle cpuset.CPUSet
+	// won are the comparisons that chose it.
+	won []contest
+}
+
+func allocate(layout Layout, host Host, grants []Grant, request Request, terms Terms) (found, error) {
+	topo := host.Topology
+	free := layout.Pool.Difference(unavailable(topo, grants))
 	if !terms.Explicit.IsEmpty() {
-		return explicitSet(layout, topo, grants, free, request, terms)
+		idle, err := check(layout, topo, grants, free, request.Name, terms, host.Near)
+		return found{cpus: terms.Explicit, idle: idle}, err
 	}
 	if layout.Pool.IsEmpty() {
-		return cpus, idle, fmt.Errorf("container %s asks for %s of class %s; this host has no CPU to shield (CPUs %s all keep house): set [layout] shield, or use a host with more CPUs",
+		return found{}, fmt.Errorf("container %s asks for %s of class %s; this host has no CPU to shield (CPUs %s all keep house): set [layout] shield, or use a host with more CPUs",
 			request.Name, countCPUs(terms.Count), terms.Class.Name, layout.Housekeeping)
 	}
 	if terms.Count > layout.Pool.Size() {
-		return cpus, idle, fmt.Errorf("container %s asks for %s of class %s; the shield has %d (%s): ask for fewer, or widen [layout] shield",
+		return found{}, fmt.Errorf("container %s asks for %s of class %s; the shield has %d (%s): ask for fewer, or widen [layout] shield",
 			request.Name, countCPUs(terms.Count), terms.Class.Name, layout.Pool.Size(), layout.Pool)
 	}
-	cpus, ok := pick(topo, free, terms.Count, terms.SMT)
-	if !ok {
-		return cpus, idle, shortage(layout, grants, free, request, terms)
+	spot := newPlacer(topo, terms, host.Near, free).choose()
+	if spot == nil {
+		return found{}, shortage(layout, host, grants, free, request, terms)
 	}
-	return cpus, siblingsToIdle(layout, topo, cpus, terms.SMT), nil
+	cpus := cpuset.New(spot.cpus...)
+	return found{cpus, siblingsToIdle(topo, cpus, terms.SMT), spot.won}, nil
 }
 
-// explicitSet checks a set named by hand against the same rules as an allocated one.
-func explicitSet(layout Layout, topo Topology, grants []Grant, free cpuset.CPUSet, request Request, terms Terms) (cpus, idle cpuset.CPUSet, err error) {
-	asked := terms.Explicit
-	if outside := asked.Difference(layout.Pool.CPUSet); !outside.IsEmpty() {
-		return cpus, idle, fmt.Errorf("container %s asks for CPU %s; CPU %s is not in the shield (%s): choose from it, or widen [layout] shield",
-			request.Name, asked, outside, orNone(layout.Pool))
-	}
-	if taken := asked.Difference(free); !taken.IsEmpty() {
-		return cpus, idle, fmt.Errorf("container %s asks for CPU %s; CPU %s is taken (%s): stop one, or choose from %s",
-			request.Name, asked, taken, Holders(grants), orNone(CPUsOf(free)))
-	}
-	idle = siblingsToIdle(layout, topo, asked, terms.SMT)
-	switch terms.SMT {
-	case SMTIsolate:
-		for _, core := range topo.Cores {
-			if both := core.Intersection(asked); both.Size() > 1 {
-				return cpus, idle, fmt.Errorf("container %s asks for CPUs %s, threads of one core, but smt is isolate: choose one thread of each core, or smt prefer",
-					request.Name, both)
-			}
-		}
-		if taken := idle.Difference(free); !taken.IsEmpty() {
-			return cpus, idle, fmt.Errorf("container %s asks for CPU %s with smt isolate; its sibling %s is taken (%s)",
-				request.Name, asked, taken, Holders(grants))
-		}
-	case SMTRequire:
-		if missing := topo.Siblings(asked).Difference(asked); !missing.IsEmpty() {
-			return cpus, idle, fmt.Errorf("container %s asks for CPU %s with smt require; sibling %s is missing: ask for whole cores",
-				request.Name, asked, missing)
-		}
-	}
-	return asked, idle, nil
-}
-
-// siblingsToIdle gives the siblings in the pool that must stay without work. Those outside of the pool do
-// housekeeping, which an administrator chose who cut a core in two.
-func siblingsToIdle(layout Layout, topo Topology, cpus cpuset.CPUSet, smt string) cpuset.CPUSet {
+// siblingsToIdle gives the siblings that must stay without work.
+func siblingsToIdle(topo Topology, cpus cpuset.CPUSet, smt string) cpuset.CPUSet {
 	if smt != SMTIsolate {
 		return cpuset.New()
 	}
-	return topo.Siblings(cpus).Difference(cpus).Intersection(layout.Pool.CPUSet)
+	return topo.Siblings(cpus).Difference(cpus)
+}
+
+// unavailable is what the grants hold, and what has come online beside a thread that is to have its core alone.
+func unavailable(topo Topology, grants []Grant) cpuset.CPUSet {
+	var alone []int
+	for _, grant := range grants {
+		if grant.SMT == SMTIsolate {
+			alone = append(alone, grant.CPUs.UnsortedList()...)
+		}
+	}
+	return heldBy(grants).Union(topo.Siblings(cpuset.New(alone...)))
 }
 
 func heldBy(grants []Grant) cpuset.CPUSet {
-	held := cpuset.New()
+	var held []int
 	for _, grant := range grants {
-		held = held.Union(grant.Held().CPUSet)
+		held = append(held, grant.Held().UnsortedList()...)
 	}
-	return held
+	return cpuset.New(held...)
 }
 
 // Holders names who has what: "2-3: rt-a, 4-5: rt-b".
@@ -179,7 +175,7 @@ func Holders(grants []Grant) string {
 	return strings.Join(parts, ", ")
 }
 
-func shortage(layout Layout, grants []Grant, free cpuset.CPUSet, request Request, terms Terms) error {
+func shortage(layout Layout, host Host, grants []Grant, free cpuset.CPUSet, request Request, terms Terms) error {
 	verb := "are"
 	if free.Size() == 1 {
 		verb = "is"
@@ -191,13 +187,31 @@ func shortage(layout Layout, grants []Grant, free cpuset.CPUSet, request Request
 		what += " (" + Holders(grants) + ")"
 		remedy = "stop one, "
 	}
-	if free.Size() >= terms.Count { // enough threads, but not as smt wants them
-		return fmt.Errorf("%s, but not as whole cores, which smt %s wants: %sask for fewer, or smt prefer", what, terms.SMT, remedy)
+	if free.Size() >= terms.Count { // enough threads, but not as smt or numa wants them
+		return fmt.Errorf("%s, but not %s", what, misfit(host, free, terms, remedy))
 	}
 	if free.Size() > 0 {
 		remedy += fmt.Sprintf("ask for %d, ", free.Size())
 	}
 	return fmt.Errorf("%s: %sor widen [layout] shield", what, remedy)
+}
+
+// misfit says which rule the free CPUs do not fit, and what would help.
+func misfit(host Host, free cpuset.CPUSet, terms Terms, remedy string) string {
+	anywhere := terms
+	anywhere.NUMA = NUMAPrefer
+	if newPlacer(host.Topology, anywhere, host.Near, free).choose() == nil {
+		return fmt.Sprintf("as whole cores, which smt %s wants: %sask for fewer, or smt prefer", terms.SMT, remedy)
+	}
+	where := "on one node"
+	if !host.Near.IsEmpty() {
+		where = fmt.Sprintf("on node %s of %s", host.Near, terms.Near)
+	}
+	var parts []string
+	for _, node := range nodesInOrder(host.Topology) {
+		parts = append(parts, fmt.Sprintf("node %d: %s", node, orNone(CPUsOf(free.Intersection(host.Topology.Nodes[node])))))
+	}
+	return fmt.Sprintf("%s, which numa single wants (free on %s): %sask for fewer, or numa prefer", where, strings.Join(parts, "; "), remedy)
 }
 
 func countCPUs(n int) string {

@@ -104,6 +104,13 @@ const (
 	SMTIsolate = "isolate"
 )
 
+// How a grant may lie on NUMA nodes: on one or refused, on one if it can be, or wherever its CPUs break up least.
+const (
+	NUMASingle = "single"
+	NUMAPrefer = "prefer"
+	NUMAAny    = "any"
+)
+
 // Class is a kind of service that the administrator defines: defaults and ceilings for the containers that ask for it.
 type Class struct {
 	Name   string
@@ -121,6 +128,9 @@ type Class struct {
 	MaxCPUs int
 	// SMT is prefer, require or isolate.
 	SMT string
+	// NUMA is single, prefer or any. Near is a device whose node is wanted.
+	NUMA string
+	Near Near
 	// IRQ is "away" or "keep".
 	IRQ string
 	// IRQClaim names the interrupts that containers may claim, as names or globs. Empty: none.
@@ -153,7 +163,7 @@ func BuiltinClasses() map[string]Class {
 	fast := keep
 	fast.CStates, fast.Governor, fast.Preference = "20us", "performance", "performance"
 	base := Class{
-		CPUs: 1, MaxCPUs: 4, SMT: SMTIsolate, IRQ: "away", Partition: "auto", Exec: Demote, RTPrio: Off, Memlock: Off,
+		CPUs: 1, MaxCPUs: 4, SMT: SMTIsolate, NUMA: NUMAPrefer, IRQ: "away", Partition: "auto", Exec: Demote, RTPrio: Off, Memlock: Off,
 		THP: Keep, Swap: Keep, MemoryPolicy: Keep, Power: keep,
 	}
 	with := func(change func(*Class)) Class {

@@ -45,6 +45,10 @@ type Grant struct {
 	IRQ      string    `json:"irq"`
 	// SMT is prefer, require or isolate.
 	SMT string `json:"smt,omitempty"`
+	// NUMA is single, prefer or any; Near what its CPUs were to be next to, on NearNodes.
+	NUMA      string `json:"numa,omitempty"`
+	Near      string `json:"near,omitempty"`
+	NearNodes CPUs   `json:"nearNodes,omitzero"`
 	// Exec is inherit where what exec adds runs as the container does.
 	Exec string `json:"exec,omitempty"`
 	// Move is under way while the engine gives it other CPUs.
@@ -77,6 +81,9 @@ type Grant struct {
 	// Start is what had been counted on its CPUs when it got them (internal/host/interference); status tells what has come
 	// since. Policy does not look into it.
 	Start json.RawMessage `json:"start,omitempty"`
+
+	// won are the comparisons that chose its CPUs, for Places.
+	won []contest
 }
 
 // Memory is what is done so that the container does not wait for memory. The zero value is nothing.

@@ -26,17 +26,19 @@ const (
 	KeyIRQClaim  = "irq-claim"
 	KeyCStates   = "cstates"
 	KeyGovernor  = "governor"
+	KeyNUMA      = "numa"
+	KeyNear      = "near"
 )
 
 var built = []string{
 	KeyClass, KeyCPUs, KeyCPUSet, KeyPolicy, KeyPriority, KeyDeadline, KeySMT, KeyIRQ, KeyPartition, KeyIRQClaim, KeyCStates,
-	KeyGovernor,
+	KeyGovernor, KeyNUMA, KeyNear,
 }
 
 // planned are words of the contract that this version refuses, because a container that asks for something must get
 // it or be told.
 var planned = []string{
-	"numa", "realtime-mask", "threads", "hugepages", "cpu-bandwidth", "cpu-period", "rt-bandwidth",
+	"realtime-mask", "threads", "hugepages", "cpu-bandwidth", "cpu-period", "rt-bandwidth",
 }
 
 // Choices holds what one container's annotations ask for, by key.

@@ -14,30 +14,87 @@ type Topology struct {
 	Isolated cpuset.CPUSet
 	// Cores holds the online thread siblings of every core, in order of their first CPU.
 	Cores []cpuset.CPUSet
+	// Clusters, Caches and Dies hold the online CPUs that share one; Caches the last level of cache, which is L3 on most
+	// machines. Empty where it tells nothing that cores and nodes do not.
+	Clusters, Caches, Dies []cpuset.CPUSet
+	// Kinds holds the CPUs of each kind of core, the fastest first. Empty where all are alike.
+	Kinds []cpuset.CPUSet
 	// Nodes holds the online CPUs of every NUMA node, by node number.
 	Nodes map[int]cpuset.CPUSet
+	// Distances is the firmware's table, from node to node, where 10 is a node's own memory. Empty with one node.
+	Distances map[int]map[int]int
+	// Memory holds the nodes that have memory. Empty: all.
+	Memory cpuset.CPUSet
 }
 
 // Siblings gives the CPUs that share a core with any of cpus, cpus included.
 func (t Topology) Siblings(cpus cpuset.CPUSet) cpuset.CPUSet {
-	all := cpus
+	all := cpus.UnsortedList()
 	for _, core := range t.Cores {
-		if !core.Intersection(cpus).IsEmpty() {
-			all = all.Union(core)
+		if meets(core, cpus) {
+			all = append(all, core.UnsortedList()...)
 		}
 	}
-	return all
+	return cpuset.New(all...)
 }
 
-// NodesOf gives the memory nodes next to cpus.
+// NodesOf gives the NUMA nodes that cpus are on.
 func (t Topology) NodesOf(cpus cpuset.CPUSet) cpuset.CPUSet {
 	var nodes []int
 	for node, members := range t.Nodes {
-		if !members.Intersection(cpus).IsEmpty() {
+		if meets(members, cpus) {
 			nodes = append(nodes, node)
 		}
 	}
 	return cpuset.New(nodes...)
+}
+
+// MemoryOf gives the nodes whose memory is next to cpus: their own, or the nearest to one that has none.
+func (t Topology) MemoryOf(cpus cpuset.CPUSet) cpuset.CPUSet {
+	own := t.NodesOf(cpus)
+	if t.Memory.IsEmpty() || own.IsSubsetOf(t.Memory) {
+		return own
+	}
+	with := own.Intersection(t.Memory).List()
+	for _, node := range own.Difference(t.Memory).List() {
+		nearest := t.Memory.List()[0]
+		for _, other := range t.Memory.List() {
+			if t.distance(node, other) < t.distance(node, nearest) {
+				nearest = other
+			}
+		}
+		with = append(with, nearest)
+	}
+	return cpuset.New(with...)
+}
+
+// Node distances as the firmware tells them; those that it does not tell are as the kernel takes them to be.
+const (
+	local  = 10
+	remote = 20
+)
+
+func (t Topology) distance(from, to int) int {
+	if d, told := t.Distances[from][to]; told {
+		return d
+	}
+	if from == to {
+		return local
+	}
+	return remote
+}
+
+// meets says whether two sets have a CPU in common, without making a third.
+func meets(a, b cpuset.CPUSet) bool {
+	if b.Size() < a.Size() {
+		a, b = b, a
+	}
+	for _, cpu := range a.UnsortedList() {
+		if b.Contains(cpu) {
+			return true
+		}
+	}
+	return false
 }
 
 // Layout is how a host's CPUs are split.

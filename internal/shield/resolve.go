@@ -21,6 +21,8 @@ type Terms struct {
 	Nice     int
 	Deadline Bandwidth
 	SMT      string
+	NUMA     string
+	Near     Near
 	IRQ      string
 	// Partition is auto, isolated, root or none.
 	Partition string
@@ -37,12 +39,12 @@ func Resolve(classes map[string]Class, request Request) (Terms, error) {
 	}
 	terms := Terms{
 		Class: class, Policy: class.Policy, Nice: class.Nice,
-		Deadline: class.Deadline, SMT: class.SMT, IRQ: class.IRQ, Partition: class.Partition, Power: class.Power,
+		Deadline: class.Deadline, SMT: class.SMT, NUMA: class.NUMA, IRQ: class.IRQ, Partition: class.Partition, Power: class.Power,
 	}
 	if class.Policy.HasPriority() {
 		terms.Priority = class.Priority
 	}
-	for _, step := range []func(*Terms, Request) error{choosePolicy, choosePriority, checkRTPrio, checkRTTime, chooseDeadline, chooseCPUs, chooseWords, chooseClaim, choosePower} {
+	for _, step := range []func(*Terms, Request) error{choosePolicy, choosePriority, checkRTPrio, checkRTTime, chooseDeadline, chooseCPUs, chooseWords, chooseClaim, chooseNear, choosePower} {
 		if err := step(&terms, request); err != nil {
 			return Terms{}, err
 		}
@@ -235,6 +237,7 @@ func chooseWords(terms *Terms, request Request) error {
 		target *string
 	}{
 		{KeySMT, []string{SMTPrefer, SMTRequire, SMTIsolate}, &terms.SMT},
+		{KeyNUMA, []string{NUMASingle, NUMAPrefer, NUMAAny}, &terms.NUMA},
 		{KeyIRQ, []string{"away", "keep"}, &terms.IRQ},
 		{KeyPartition, []string{"auto", Isolated, Root, "none"}, &terms.Partition},
 	} {

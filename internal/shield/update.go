@@ -91,12 +91,14 @@ func Relocate(classes map[string]Class, layout Layout, topo Topology, ledger *Le
 		return grant, fmt.Errorf("container %s cannot move to CPU %s: this host has no cpuset controller", grant.Name, to)
 	}
 	others := without(ledger.Grants, func(g Grant) bool { return g.Key == grant.Key })
-	cpus, idle, err := explicitSet(layout, topo, others, layout.Pool.Difference(heldBy(others)),
-		Request{Key: grant.Key, Name: grant.Name}, Terms{Explicit: to.CPUSet, SMT: grant.SMT})
+	near, _ := ParseNear(grant.Near)
+	class.Name = grant.Class
+	terms := Terms{Class: class, Explicit: to.CPUSet, SMT: grant.SMT, NUMA: grant.NUMA, Near: near}
+	idle, err := check(layout, topo, others, layout.Pool.Difference(unavailable(topo, others)), grant.Name, terms, grant.NearNodes.CPUSet)
 	if err != nil {
 		return grant, err
 	}
 	grant.Asked.CPUs = to.String()
-	grant.CPUs, grant.Idle, grant.Mems = CPUsOf(cpus), CPUsOf(idle), CPUsOf(topo.NodesOf(cpus))
+	grant.CPUs, grant.Idle, grant.Mems = to, CPUsOf(idle), CPUsOf(topo.MemoryOf(to.CPUSet))
 	return grant, nil
 }

@@ -4,6 +4,7 @@ package guest_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -77,7 +78,7 @@ func (r *rig) grant(id string) status.Grant {
 func topology(t testing.TB) host.Topology {
 	t.Helper()
 	topo, err := host.System.Topology()
-	if err != nil {
+	if err := errors.Join(err, host.System.Cores(&topo, topo.Online)); err != nil {
 		t.Fatal(err)
 	}
 	return topo

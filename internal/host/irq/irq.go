@@ -61,14 +61,22 @@ func Exists(root host.Root, number int) bool {
 	return !host.Gone(err)
 }
 
-// Near gives the CPUs of the node that an interrupt's device is next to, which is where the kernel starts it; none for a
-// device without a node.
+// Node gives the node that an interrupt's device is next to, -1 for a device without one.
+func Node(root host.Root, number int) (int, error) {
+	text, err := root.Read("proc/irq", strconv.Itoa(number), "node")
+	if err != nil {
+		return -1, err
+	}
+	return strconv.Atoi(text)
+}
+
+// Near gives the CPUs of that node, which is where the kernel starts the interrupt; none for a device without one.
 func Near(root host.Root, number int) (cpuset.CPUSet, error) {
-	node, err := root.Read("proc/irq", strconv.Itoa(number), "node")
-	if err != nil || node == "-1" {
+	node, err := Node(root, number)
+	if err != nil || node < 0 {
 		return cpuset.New(), err
 	}
-	return root.ReadList("sys/devices/system/node/node"+node, "cpulist")
+	return root.ReadList("sys/devices/system/node/node"+strconv.Itoa(node), "cpulist")
 }
 
 // Effective gives the CPUs that an interrupt is sent to at present. On x86 without interrupt remapping a new affinity

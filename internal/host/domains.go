@@ -1,0 +1,212 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"k8s.io/utils/cpuset"
+)
+
+// Domains adds what CPUs share beyond their core: caches, clusters, dies, and how far nodes are from each other. One file
+// is read for each domain, none for each CPU, and none at all for a level whose first domain is no other than its core,
+// its cache or its node. Files that a kernel does not have tell nothing (clusters: Linux 5.16).
+func (r Root) Domains(topo *Topology, cpus cpuset.CPUSet) error {
+	cpus = cpus.Intersection(topo.Online)
+	if cpus.Size() < 2 {
+		return nil
+	}
+	var err error
+	if topo.Kinds, err = r.kinds(topo, cpus); err != nil {
+		return fmt.Errorf("kinds of cores: %w", err)
+	}
+	if topo.Caches, err = r.domains(topo, cpus, r.lastCaches(cpus)); err != nil {
+		return fmt.Errorf("caches: %w", err)
+	}
+	die := func(cpu int) (cpuset.CPUSet, error) {
+		return r.cpuList(cpuDir, "cpu"+strconv.Itoa(cpu), "topology/die_cpus_list")
+	}
+	if topo.Dies, err = r.distinct(topo, cpus, die, topo.Caches, slices.Collect(maps.Values(topo.Nodes))); err != nil {
+		return fmt.Errorf("dies: %w", err)
+	}
+	cluster := func(cpu int) (cpuset.CPUSet, error) {
+		return r.cpuList(cpuDir, "cpu"+strconv.Itoa(cpu), "topology/cluster_cpus_list")
+	}
+	kinds := topo.Kinds
+	if len(kinds) == 0 {
+		kinds = []cpuset.CPUSet{cpus}
+	}
+	for _, kind := range kinds { // beside cores that are clusters of their own stand clusters of smaller ones
+		clusters, err := r.distinct(topo, kind.Intersection(cpus), cluster, topo.Cores, topo.Caches)
+		if err != nil {
+			return fmt.Errorf("clusters: %w", err)
+		}
+		topo.Clusters = append(topo.Clusters, clusters...)
+	}
+	return r.distances(topo)
+}
+
+// domains groups cpus by what read gives for the first of each.
+func (r Root) domains(topo *Topology, cpus cpuset.CPUSet, read func(cpu int) (cpuset.CPUSet, error)) ([]cpuset.CPUSet, error) {
+	var sets []cpuset.CPUSet
+	seen := map[int]bool{}
+	for _, cpu := range cpus.List() {
+		if seen[cpu] {
+			continue
+		}
+		set, err := read(cpu)
+		if errors.Is(err, fs.ErrNotExist) {
+			seen[cpu] = true
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		set = set.Intersection(topo.Online)
+		note(seen, set)
+		seen[cpu] = true
+		sets = append(sets, set)
+	}
+	return sets, nil
+}
+
+// distinct is domains, but nothing if the first set is one of the finer ones or holds one of the coarser ones.
+func (r Root) distinct(topo *Topology, cpus cpuset.CPUSet, read func(cpu int) (cpuset.CPUSet, error), finer, coarser []cpuset.CPUSet) ([]cpuset.CPUSet, error) {
+	if cpus.IsEmpty() {
+		return nil, nil
+	}
+	first := slices.Min(cpus.UnsortedList())
+	set, err := read(first)
+	if err != nil || set.IsEmpty() {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		return nil, err
+	}
+	set = set.Intersection(topo.Online)
+	for _, other := range finer {
+		if other.Equals(set) {
+			return nil, nil
+		}
+	}
+	for _, other := range coarser {
+		if other.Contains(first) && other.IsSubsetOf(set) {
+			return nil, nil
+		}
+	}
+	return r.domains(topo, cpus, read)
+}
+
+// lastCaches gives a function that reads which CPUs share a CPU's last level of cache: L3, or what it has instead. index3
+// is L3 on nearly all machines, where L1 is parted into data and instructions: seen on one CPU, it is believed of the
+// others that have it.
+func (r Root) lastCaches(cpus cpuset.CPUSet) func(cpu int) (cpuset.CPUSet, error) {
+	level, err := r.Read(cpuDir, "cpu"+strconv.Itoa(slices.Min(cpus.UnsortedList())), "cache/index3/level")
+	usual := err == nil && level == "3"
+	return func(cpu int) (cpuset.CPUSet, error) {
+		if usual {
+			set, err := r.cpuList(cpuDir, "cpu"+strconv.Itoa(cpu), "cache/index3/shared_cpu_list")
+			if !errors.Is(err, fs.ErrNotExist) {
+				return set, err
+			}
+		}
+		return r.lastCache(cpu)
+	}
+}
+
+// lastCache looks at each: others have four levels, or no L3 (small boards, Intel's low-power E-cores).
+func (r Root) lastCache(cpu int) (cpuset.CPUSet, error) {
+	dir := filepath.Join(cpuDir, "cpu"+strconv.Itoa(cpu), "cache")
+	last, best := "", 0
+	for _, index := range []string{"index3", "index4", "index2"} {
+		text, err := r.Read(dir, index, "level")
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return cpuset.CPUSet{}, err
+		}
+		if level, _ := strconv.Atoi(text); level > best {
+			last, best = index, level
+		}
+		if best >= 3 {
+			break
+		}
+	}
+	if last == "" {
+		return cpuset.CPUSet{}, fs.ErrNotExist
+	}
+	return r.cpuList(dir, last, "shared_cpu_list")
+}
+
+// Machines with more CPUs than these have cores of one kind, and a file for each CPU that says so.
+const mostOfSeveralKinds = 64
+
+// kinds groups the CPUs by how fast their cores are. The kernel tells it by the performance counters of Intel's hybrid
+// processors, and as a capacity of each CPU on Arm and RISC-V.
+func (r Root) kinds(topo *Topology, cpus cpuset.CPUSet) ([]cpuset.CPUSet, error) {
+	var kinds []cpuset.CPUSet
+	for _, pmu := range []string{"cpu_core", "cpu_atom", "cpu_lowpower"} {
+		kind, err := r.cpuList("sys/devices", pmu, "cpus")
+		if errors.Is(err, fs.ErrNotExist) {
+			break // cpu_core comes first, and is on none but hybrid processors
+		}
+		if err != nil {
+			return nil, err
+		}
+		if kind = kind.Intersection(topo.Online); !kind.IsEmpty() {
+			kinds = append(kinds, kind)
+		}
+	}
+	if len(kinds) > 0 || topo.Online.Size() > mostOfSeveralKinds {
+		return kinds, nil
+	}
+	of := map[int][]int{}
+	for _, core := range topo.Cores {
+		text, err := r.Read(cpuDir, "cpu"+strconv.Itoa(slices.Min(core.UnsortedList())), "cpu_capacity")
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+		capacity, convErr := strconv.Atoi(text)
+		if err != nil || convErr != nil {
+			return nil, errors.Join(err, convErr)
+		}
+		of[capacity] = append(of[capacity], core.UnsortedList()...)
+	}
+	if len(of) < 2 {
+		return nil, nil
+	}
+	for _, capacity := range slices.Backward(slices.Sorted(maps.Keys(of))) {
+		kinds = append(kinds, cpuset.New(of[capacity]...))
+	}
+	return kinds, nil
+}
+
+// distances reads how far each node is from the others. A line has a number for each node that is online, also for those
+// without CPUs.
+func (r Root) distances(topo *Topology) error {
+	if len(topo.Nodes) < 2 {
+		return nil
+	}
+	online, err := r.cpuList(nodeDir, "online")
+	if err != nil {
+		return fmt.Errorf("NUMA nodes: %w", err)
+	}
+	topo.Distances = map[int]map[int]int{}
+	for node := range topo.Nodes {
+		text, err := r.Read(nodeDir, "node"+strconv.Itoa(node), "distance")
+		if err != nil {
+			return fmt.Errorf("distances of NUMA node %d: %w", node, err)
+		}
+		row := map[int]int{}
+		for i, word := range strings.Fields(text) {
+			if distance, err := strconv.Atoi(word); err == nil && i < online.Size() {
+				row[online.List()[i]] = distance
+			}
+		}
+		topo.Distances[node] = row
+	}
+	return nil
+}

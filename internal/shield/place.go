@@ -1,0 +1,388 @@
+package shield
+
+import (
+	"slices"
+
+	"k8s.io/utils/cpuset"
+)
+
+// The levels at which CPUs hang together, from the outside in. Kinds are no places: faster cores come first.
+const (
+	levelNode = iota
+	levelKind
+	levelDie
+	levelCache
+	levelCluster
+	levelCore
+	levels
+)
+
+// core is what of one core can be granted.
+type core struct {
+	// free are its free CPUs in the pool, of size that are online.
+	free []int
+	size int
+	// in says which domain of each level it is in, -1 for one that the kernel does not tell.
+	in [levels]int
+}
+
+func (c core) whole() bool { return len(c.free) == c.size }
+
+// placer chooses CPUs. At each level, from the outside in, it takes the domain that the request fits best, and spreads it
+// over several only where none has enough.
+type placer struct {
+	topo  Topology
+	terms Terms
+	// near are the nodes to be next to. Empty: any.
+	near cpuset.CPUSet
+	// nodes are the numbers of the nodes, in order: a core's domain at levelNode is an index into it.
+	nodes []int
+	cores []core
+	// open counts the CPUs that are free, by level and domain.
+	open [levels]map[int]int
+}
+
+// spot is a set of CPUs that could be granted.
+type spot struct {
+	cpus  []int
+	cores []core
+	score score
+	// won are the comparisons that it was chosen in, outermost first.
+	won []contest
+}
+
+// contest is one comparison, the winner first.
+type contest struct {
+	level int
+	spots []*spot
+}
+
+// What a spot is judged by, the most important first. Less is better.
+const (
+	byNodes    = iota
+	byDistance // to what the request wants to be near, else of its nodes from each other
+	bySpeed    // how many steps its cores are below the fastest
+	byDies
+	byCaches
+	byClusters
+	byCores
+	leftOnNode // free CPUs that stay behind there: the fuller one is the better fit
+	leftOnDie
+	leftInCache
+	leftInCluster
+	leftOnCore
+	byNumber
+	judged
+)
+
+type score [judged]int
+
+func newPlacer(topo Topology, terms Terms, near, free cpuset.CPUSet) *placer {
+	p := &placer{topo: topo, terms: terms, near: near, nodes: nodesInOrder(topo)}
+	nodes := make([]cpuset.CPUSet, len(p.nodes))
+	for i, node := range p.nodes {
+		nodes[i] = topo.Nodes[node]
+	}
+	var domain [levels]map[int]int // of each CPU
+	for level, sets := range map[int][]cpuset.CPUSet{
+		levelNode: nodes, levelKind: topo.Kinds, levelDie: topo.Dies, levelCache: topo.Caches, levelCluster: topo.Clusters,
+	} {
+		domain[level] = map[int]int{}
+		for i, set := range sets {
+			for _, cpu := range set.UnsortedList() {
+				domain[level][cpu] = i
+			}
+		}
+	}
+	for i, threads := range topo.Cores {
+		c := core{size: threads.Size()}
+		for _, cpu := range threads.List() {
+			if free.Contains(cpu) {
+				c.free = append(c.free, cpu)
+			}
+		}
+		if len(c.free) == 0 {
+			continue
+		}
+		for level := range levelCore {
+			number, known := domain[level][c.free[0]]
+			if !known {
+				number = -1
+			}
+			c.in[level] = number
+		}
+		c.in[levelCore] = i
+		p.cores = append(p.cores, c)
+	}
+	for level := range levels {
+		p.open[level] = map[int]int{}
+		for _, c := range p.cores {
+			p.open[level][c.in[level]] += len(c.free)
+		}
+	}
+	return p
+}
+
+func nodesInOrder(topo Topology) []int {
+	nodes := make([]int, 0, len(topo.Nodes))
+	for node := range topo.Nodes {
+		nodes = append(nodes, node)
+	}
+	slices.Sort(nodes)
+	return nodes
+}
+
+// choose gives the best spot for a request, nil for none.
+func (p *placer) choose() *spot {
+	cores := p.cores
+	if p.terms.NUMA == NUMASingle && !p.near.IsEmpty() {
+		cores = nil
+		for _, c := range p.cores {
+			if p.near.Contains(p.node(c)) {
+				cores = append(cores, c)
+			}
+		}
+	}
+	if p.terms.NUMA == NUMAAny && p.near.IsEmpty() {
+		return p.place(cores, levelNode+1, p.terms.Count)
+	}
+	return p.place(cores, levelNode, p.terms.Count)
+}
+
+// node gives the number of a core's node; -1 where the kernel does not tell.
+func (p *placer) node(c core) int {
+	if at := c.in[levelNode]; at >= 0 {
+		return p.nodes[at]
+	}
+	return -1
+}
+
+// place chooses n CPUs of cores, which are in one domain of the level above.
+func (p *placer) place(cores []core, level, n int) *spot {
+	if p.capacity(cores, n) < n {
+		return nil
+	}
+	if level == levels {
+		return p.take(cores[0], n)
+	}
+	groups := split(cores, level)
+	if len(groups) == 1 {
+		return p.place(groups[0], level+1, n)
+	}
+	var spots []*spot
+	if level != levelKind {
+		for _, group := range groups {
+			if found := p.place(group, level+1, n); found != nil {
+				spots = append(spots, found)
+			}
+		}
+	}
+	if len(spots) == 0 && !(level == levelNode && p.terms.NUMA == NUMASingle) {
+		spots = p.spread(groups, level, n)
+		if len(spots) == 0 && level < levelCore { // cores of several sizes that fit only in another order
+			return p.place(cores, levelCore, n)
+		}
+	}
+	return best(spots, level)
+}
+
+// take gives n CPUs of one core; capacity has said that it may.
+func (p *placer) take(c core, n int) *spot {
+	return p.judge(&spot{cpus: c.free[:n], cores: []core{c}})
+}
+
+// capacity says how many of at most n CPUs the thread policy lets a request take of cores: isolate one of each whole
+// core, require all of whole cores, prefer any.
+func (p *placer) capacity(cores []core, n int) int {
+	sum := 0
+	switch p.terms.SMT {
+	case SMTIsolate:
+		for _, c := range cores {
+			if c.whole() {
+				sum++
+			}
+		}
+	case SMTRequire:
+		size := 0
+		for _, c := range cores {
+			size = max(size, c.size)
+		}
+		for ; size > 0; size-- {
+			for _, c := range cores {
+				if c.size == size && c.whole() && sum+size <= n {
+					sum += size
+				}
+			}
+		}
+	default:
+		for _, c := range cores {
+			sum += len(c.free)
+		}
+	}
+	return min(sum, n)
+}
+
+// spread gives spots over several groups, none of which has enough. Each begins with another size of group: so many CPUs
+// can be had of few groups by taking from the largest, or by two that they fill.
+func (p *placer) spread(groups [][]core, level, n int) []*spot {
+	if level == levelKind {
+		return p.over(groups, level, n, 0, nil)
+	}
+	var spots []*spot
+	var tried []int
+	for first, group := range groups {
+		// Nodes differ in their distance to the others too.
+		size := p.capacity(group, n)
+		if size == 0 || level != levelNode && slices.Contains(tried, size) {
+			continue
+		}
+		tried = append(tried, size)
+		spots = p.over(groups, level, n, first, spots)
+	}
+	return spots
+}
+
+// over takes all of the group first, then of the others, and adds the spot to spots.
+func (p *placer) over(groups [][]core, level, n, first int, spots []*spot) []*spot {
+	whole := &spot{}
+	used := make([]bool, len(groups))
+	for next, rest := first, n; rest > 0; {
+		if next < 0 {
+			return spots
+		}
+		used[next] = true
+		if size := p.capacity(groups[next], rest); size > 0 {
+			part := p.place(groups[next], level+1, size)
+			if part == nil {
+				return spots
+			}
+			whole.cpus, whole.cores = append(whole.cpus, part.cpus...), append(whole.cores, part.cores...)
+			rest -= size
+		}
+		next = p.next(groups, used, level, rest, first)
+	}
+	slices.Sort(whole.cpus)
+	return append(spots, p.judge(whole))
+}
+
+// next gives the group to go on with: the fullest that has the rest, else the one that has most of it; at equal rank the
+// nearest. -1 for none.
+func (p *placer) next(groups [][]core, used []bool, level, rest, first int) int {
+	found, rank := -1, [3]int{}
+	for i, group := range groups {
+		size := p.capacity(group, rest)
+		if used[i] || size == 0 {
+			continue
+		}
+		if level == levelKind {
+			return i
+		}
+		mine := [3]int{rest - size, 0, 0}
+		if size == rest {
+			for _, c := range group {
+				mine[1] += len(c.free)
+			}
+		}
+		if level == levelNode {
+			mine[2] = p.topo.distance(p.node(groups[first][0]), p.node(group[0]))
+		}
+		if found < 0 || slices.Compare(mine[:], rank[:]) < 0 {
+			found, rank = i, mine
+		}
+	}
+	return found
+}
+
+// split parts cores by their domain, in the order of the first of each; the fastest kind first.
+func split(cores []core, level int) [][]core {
+	var groups [][]core
+	at := map[int]int{}
+	for _, c := range cores {
+		i, known := at[c.in[level]]
+		if !known {
+			i = len(groups)
+			at[c.in[level]], groups = i, append(groups, nil)
+		}
+		groups[i] = append(groups[i], c)
+	}
+	if level == levelKind {
+		slices.SortStableFunc(groups, func(a, b []core) int { return a[0].in[level] - b[0].in[level] })
+	}
+	return groups
+}
+
+func (p *placer) judge(s *spot) *spot {
+	var spans, left [levels]int
+	for level := range levels {
+		seen := map[int]bool{}
+		for _, c := range s.cores {
+			if number := c.in[level]; !seen[number] {
+				seen[number] = true
+				spans[level]++
+				left[level] += p.open[level][number]
+			}
+		}
+		left[level] -= p.spent(s)
+	}
+	if p.terms.NUMA == NUMAAny {
+		spans[levelNode] = 0
+	}
+	slow := 0
+	for _, c := range s.cores {
+		slow += max(c.in[levelKind], 0)
+	}
+	s.score = score{
+		byNodes: spans[levelNode], byDistance: p.far(s), bySpeed: slow, byDies: spans[levelDie], byCaches: spans[levelCache],
+		byClusters: spans[levelCluster], byCores: spans[levelCore], leftOnNode: left[levelNode], leftOnDie: left[levelDie],
+		leftInCache: left[levelCache], leftInCluster: left[levelCluster], leftOnCore: left[levelCore], byNumber: s.cpus[0],
+	}
+	return s
+}
+
+// spent counts the CPUs that nobody else can have afterwards: under isolate the siblings too.
+func (p *placer) spent(s *spot) int {
+	if p.terms.SMT != SMTIsolate {
+		return len(s.cpus)
+	}
+	sum := 0
+	for _, c := range s.cores {
+		sum += len(c.free)
+	}
+	return sum
+}
+
+// far is 0 for a spot on one node, or wholly on those that it shall be near.
+func (p *placer) far(s *spot) int {
+	sum := 0
+	var passed []int
+	for _, c := range s.cores {
+		node := p.node(c)
+		switch {
+		case !p.near.IsEmpty():
+			nearest := p.topo.distance(p.near.List()[0], node)
+			for _, to := range p.near.List() {
+				nearest = min(nearest, p.topo.distance(to, node))
+			}
+			sum += nearest - local
+		case p.terms.NUMA != NUMAAny && !slices.Contains(passed, node):
+			for _, other := range passed {
+				sum += p.topo.distance(other, node) - local
+			}
+			passed = append(passed, node)
+		}
+	}
+	return sum
+}
+
+// best gives the spot with the best score, and remembers which it was compared with.
+func best(spots []*spot, level int) *spot {
+	if len(spots) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(spots, func(a, b *spot) int { return slices.Compare(a.score[:], b.score[:]) })
+	winner := spots[0]
+	if len(spots) > 1 {
+		winner.won = append([]contest{{level, spots}}, winner.won...)
+	}
+	return winner
+}
