@@ -28,6 +28,7 @@ func (r Root) Domains(topo *Topology, cpus cpuset.CPUSet) error {
 	if topo.Caches, err = r.domains(topo, cpus, r.lastCaches(cpus)); err != nil {
 		return fmt.Errorf("caches: %w", err)
 	}
+	topo.Kinds = apart(topo.Kinds, topo.Caches)
 	die := func(cpu int) (cpuset.CPUSet, error) {
 		return r.cpuList(cpuDir, "cpu"+strconv.Itoa(cpu), "topology/die_cpus_list")
 	}
@@ -182,6 +183,29 @@ func (r Root) kinds(topo *Topology, cpus cpuset.CPUSet) ([]cpuset.CPUSet, error)
 		kinds = append(kinds, cpuset.New(of[capacity]...))
 	}
 	return kinds, nil
+}
+
+// apart makes those a kind of their own, and the slower, that share no cache with a faster one while others of their kind
+// do: Intel's low-power E-cores, on another tile.
+func apart(kinds, caches []cpuset.CPUSet) []cpuset.CPUSet {
+	var parts []cpuset.CPUSet
+	faster := cpuset.New()
+	for _, kind := range kinds {
+		var beside []int
+		for _, cache := range caches {
+			if !cache.Intersection(faster).IsEmpty() {
+				beside = append(beside, cache.Intersection(kind).UnsortedList()...)
+			}
+		}
+		near := cpuset.New(beside...)
+		if far := kind.Difference(near); !near.IsEmpty() && !far.IsEmpty() {
+			parts = append(parts, near, far)
+		} else {
+			parts = append(parts, kind)
+		}
+		faster = faster.Union(kind)
+	}
+	return parts
 }
 
 // distances reads how far each node is from the others. A line has a number for each node that is online, also for those

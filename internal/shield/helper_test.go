@@ -1,9 +1,12 @@
 package shield
 
 import (
+	"errors"
 	"testing"
 
 	"k8s.io/utils/cpuset"
+
+	"github.com/rtshield/rtshield/internal/host/machines"
 )
 
 func set(t testing.TB, list string) cpuset.CPUSet {
@@ -48,4 +51,19 @@ func asks(name string, choices ...string) Request {
 		request.Choices[choices[i]] = Choice{choices[i+1], Domain + "/" + choices[i]}
 	}
 	return request
+}
+
+// read reads one of internal/host/machines as create does, with the automatic layout.
+func read(t testing.TB, name string) (Topology, Layout) {
+	t.Helper()
+	root := machines.Tree(t, name)
+	topo, err := root.Topology()
+	if err := errors.Join(err, root.Cores(&topo, topo.Online), root.Domains(&topo, topo.Online)); err != nil {
+		t.Fatal(err)
+	}
+	layout, err := NewLayout(LayoutSpec{}, Topology(topo))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Topology(topo), layout
 }

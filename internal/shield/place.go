@@ -44,9 +44,14 @@ type placer struct {
 
 // spot is a set of CPUs that could be granted.
 type spot struct {
-	cpus  []int
+	cpus []int
+	// cores are those that it takes of, and spent how many CPUs of each nobody else can have then: under isolate the
+	// siblings too.
 	cores []core
+	spent []int
 	score score
+	// left counts the free CPUs that stay behind in its domains, by level.
+	left [levels]int
 	// won are the comparisons that it was chosen in, outermost first.
 	won []contest
 }
@@ -66,11 +71,11 @@ const (
 	byCaches
 	byClusters
 	byCores
-	leftOnNode // free CPUs that stay behind there: the fuller one is the better fit
-	leftOnDie
-	leftInCache
-	leftInCluster
-	leftOnCore
+	breaksNode // how much less the free CPUs lie together afterwards: the fuller one is the better fit
+	breaksCache
+	breaksDie
+	breaksCluster
+	breaksCore
 	byNumber
 	judged
 )
@@ -170,7 +175,7 @@ func (p *placer) place(cores []core, level, n int) *spot {
 		return p.place(groups[0], level+1, n)
 	}
 	var spots []*spot
-	if level != levelKind {
+	if level != levelKind { // not all on slower cores where faster ones are free
 		for _, group := range groups {
 			if found := p.place(group, level+1, n); found != nil {
 				spots = append(spots, found)
@@ -188,7 +193,11 @@ func (p *placer) place(cores []core, level, n int) *spot {
 
 // take gives n CPUs of one core; capacity has said that it may.
 func (p *placer) take(c core, n int) *spot {
-	return p.judge(&spot{cpus: c.free[:n], cores: []core{c}})
+	spent := n
+	if p.terms.SMT == SMTIsolate {
+		spent = len(c.free)
+	}
+	return p.judge(&spot{cpus: c.free[:n], cores: []core{c}, spent: []int{spent}})
 }
 
 // capacity says how many of at most n CPUs the thread policy lets a request take of cores: isolate one of each whole
@@ -222,51 +231,54 @@ func (p *placer) capacity(cores []core, n int) int {
 	return min(sum, n)
 }
 
-// spread gives spots over several groups, none of which has enough. Each begins with another size of group: so many CPUs
-// can be had of few groups by taking from the largest, or by two that they fill.
+// spread gives spots over several groups, none of which has enough: the groups as they come, and from each size of group
+// on the largest that are left. So many CPUs can be had of few groups by taking from the largest, or by two that they fill.
 func (p *placer) spread(groups [][]core, level, n int) []*spot {
+	spots := p.over(groups, level, n, 0, true, nil)
 	if level == levelKind {
-		return p.over(groups, level, n, 0, nil)
+		return spots
 	}
-	var spots []*spot
 	var tried []int
 	for first, group := range groups {
-		// Nodes differ in their distance to the others too.
 		size := p.capacity(group, n)
-		if size == 0 || level != levelNode && slices.Contains(tried, size) {
+		if level != levelNode && slices.Contains(tried, size) { // nodes differ in their distance to the others too
 			continue
 		}
 		tried = append(tried, size)
-		spots = p.over(groups, level, n, first, spots)
+		spots = p.over(groups, level, n, first, false, spots)
 	}
 	return spots
 }
 
-// over takes all of the group first, then of the others, and adds the spot to spots.
-func (p *placer) over(groups [][]core, level, n, first int, spots []*spot) []*spot {
+// over takes all of the first group, then of the others, and adds the spot to spots.
+func (p *placer) over(groups [][]core, level, n, first int, inOrder bool, spots []*spot) []*spot {
 	whole := &spot{}
 	used := make([]bool, len(groups))
-	for next, rest := first, n; rest > 0; {
-		if next < 0 {
-			return spots
-		}
-		used[next] = true
-		if size := p.capacity(groups[next], rest); size > 0 {
-			part := p.place(groups[next], level+1, size)
+	for at, rest := first, n; rest > 0; {
+		used[at] = true
+		if size := p.capacity(groups[at], rest); size > 0 {
+			part := p.place(groups[at], level+1, size)
 			if part == nil {
 				return spots
 			}
-			whole.cpus, whole.cores = append(whole.cpus, part.cpus...), append(whole.cores, part.cores...)
+			whole.add(part)
 			rest -= size
 		}
-		next = p.next(groups, used, level, rest, first)
+		if inOrder {
+			at++
+		} else {
+			at = p.next(groups, used, level, rest, first)
+		}
+		if rest > 0 && (at < 0 || at == len(groups)) {
+			return spots
+		}
 	}
 	slices.Sort(whole.cpus)
 	return append(spots, p.judge(whole))
 }
 
-// next gives the group to go on with: the fullest that has the rest, else the one that has most of it; at equal rank the
-// nearest. -1 for none.
+// next gives the group to go on with: one that has all of the rest, else most of it; of these the nearest to the first,
+// then the one with the least that is free. -1 for none.
 func (p *placer) next(groups [][]core, used []bool, level, rest, first int) int {
 	found, rank := -1, [3]int{}
 	for i, group := range groups {
@@ -274,17 +286,12 @@ func (p *placer) next(groups [][]core, used []bool, level, rest, first int) int 
 		if used[i] || size == 0 {
 			continue
 		}
-		if level == levelKind {
-			return i
-		}
 		mine := [3]int{rest - size, 0, 0}
-		if size == rest {
-			for _, c := range group {
-				mine[1] += len(c.free)
-			}
-		}
 		if level == levelNode {
-			mine[2] = p.topo.distance(p.node(groups[first][0]), p.node(group[0]))
+			mine[1] = p.topo.distance(p.node(groups[first][0]), p.node(group[0]))
+		}
+		for _, c := range group {
+			mine[2] += len(c.free)
 		}
 		if found < 0 || slices.Compare(mine[:], rank[:]) < 0 {
 			found, rank = i, mine
@@ -311,18 +318,26 @@ func split(cores []core, level int) [][]core {
 	return groups
 }
 
+func (s *spot) add(part *spot) {
+	s.cpus = append(s.cpus, part.cpus...)
+	s.cores, s.spent = append(s.cores, part.cores...), append(s.spent, part.spent...)
+}
+
+// judge gives a spot its score. How much the free CPUs of a level lie together is the sum of the squares of how many each
+// domain has: a container of n takes 2fn-n² of it where f are free, least in the fullest domain.
 func (p *placer) judge(s *spot) *spot {
-	var spans, left [levels]int
+	var spans, breaks [levels]int
 	for level := range levels {
-		seen := map[int]bool{}
-		for _, c := range s.cores {
-			if number := c.in[level]; !seen[number] {
-				seen[number] = true
-				spans[level]++
-				left[level] += p.open[level][number]
-			}
+		spent := map[int]int{}
+		for i, c := range s.cores {
+			spent[c.in[level]] += s.spent[i]
 		}
-		left[level] -= p.spent(s)
+		spans[level] = len(spent)
+		for number, n := range spent {
+			free := p.open[level][number]
+			s.left[level] += free - n
+			breaks[level] += free*free - (free-n)*(free-n)
+		}
 	}
 	if p.terms.NUMA == NUMAAny {
 		spans[levelNode] = 0
@@ -333,22 +348,10 @@ func (p *placer) judge(s *spot) *spot {
 	}
 	s.score = score{
 		byNodes: spans[levelNode], byDistance: p.far(s), bySpeed: slow, byDies: spans[levelDie], byCaches: spans[levelCache],
-		byClusters: spans[levelCluster], byCores: spans[levelCore], leftOnNode: left[levelNode], leftOnDie: left[levelDie],
-		leftInCache: left[levelCache], leftInCluster: left[levelCluster], leftOnCore: left[levelCore], byNumber: s.cpus[0],
+		byClusters: spans[levelCluster], byCores: spans[levelCore], breaksNode: breaks[levelNode], breaksDie: breaks[levelDie],
+		breaksCache: breaks[levelCache], breaksCluster: breaks[levelCluster], breaksCore: breaks[levelCore], byNumber: s.cpus[0],
 	}
 	return s
-}
-
-// spent counts the CPUs that nobody else can have afterwards: under isolate the siblings too.
-func (p *placer) spent(s *spot) int {
-	if p.terms.SMT != SMTIsolate {
-		return len(s.cpus)
-	}
-	sum := 0
-	for _, c := range s.cores {
-		sum += len(c.free)
-	}
-	return sum
 }
 
 // far is 0 for a spot on one node, or wholly on those that it shall be near.
@@ -380,6 +383,7 @@ func best(spots []*spot, level int) *spot {
 		return nil
 	}
 	slices.SortStableFunc(spots, func(a, b *spot) int { return slices.Compare(a.score[:], b.score[:]) })
+	spots = slices.CompactFunc(spots, func(a, b *spot) bool { return slices.Equal(a.cpus, b.cpus) }) // found in two ways
 	winner := spots[0]
 	if len(spots) > 1 {
 		winner.won = append([]contest{{level, spots}}, winner.won...)

@@ -2,6 +2,7 @@ package shield
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"k8s.io/utils/cpuset"
@@ -28,11 +29,23 @@ type Candidate struct {
 
 var levelNames = [levels]string{levelNode: "node", levelDie: "die", levelCache: "L3 domain", levelCluster: "cluster"}
 
+const firstOfEquals = "first of equals"
+
 var reasons = [judged]string{
 	byNodes: "fewest nodes", byDistance: "nearest", bySpeed: "fewest slower cores", byDies: "fewest dies", byCaches: "fewest L3 domains",
-	byClusters: "fewest clusters", byCores: "fewest cores", leftOnNode: "fewest free CPUs left on the node", leftOnDie: "fewest free CPUs left on the die",
-	leftInCache: "fewest free CPUs left in the L3 domain", leftInCluster: "fewest free CPUs left in the cluster",
-	leftOnCore: "fewest free CPUs left on the core", byNumber: "lowest number",
+	byClusters: "fewest clusters", byCores: "fewest cores", breaksNode: "fewest CPUs left free on the node",
+	breaksDie: "fewest CPUs left free on the die", breaksCache: "fewest CPUs left free in the L3 domain",
+	breaksCluster: "fewest CPUs left free in the cluster", breaksCore: "fewest CPUs left free on the core", byNumber: firstOfEquals,
+}
+
+// value is what a reason is about.
+func (s *spot) value(by int) int {
+	if level, counts := map[int]int{
+		breaksNode: levelNode, breaksDie: levelDie, breaksCache: levelCache, breaksCluster: levelCluster, breaksCore: levelCore,
+	}[by]; counts {
+		return s.left[level]
+	}
+	return s.score[by]
 }
 
 // Places tells how the CPUs of a grant were chosen. Only a grant that Decide has just made knows.
@@ -45,9 +58,14 @@ func (g Grant) Places(topo Topology) []Places {
 		by := c.decided()
 		places := Places{Level: levelNames[c.level], Why: reasons[by]}
 		for _, s := range c.spots {
-			places.Candidates = append(places.Candidates, Candidate{s.where(topo, c.level), CPUsOf(cpuset.New(s.cpus...)), s.score[by]})
+			where := s.where(topo, c.level)
+			if !slices.ContainsFunc(places.Candidates, func(better Candidate) bool { return better.Where == where }) {
+				places.Candidates = append(places.Candidates, Candidate{where, CPUsOf(cpuset.New(s.cpus...)), s.value(by)})
+			}
 		}
-		all = append(all, places)
+		if len(places.Candidates) > 1 {
+			all = append(all, places)
+		}
 	}
 	return all
 }
@@ -76,7 +94,7 @@ func (s *spot) where(topo Topology, level int) string {
 	return cpuset.New(members...).String()
 }
 
-// String is one line: "node 1, fewest free CPUs left on the node (1: 2; 0: 6)".
+// String is one line: "node 1, fewest CPUs left free on the node (1: 2; 0: 6)".
 func (p Places) String() string {
 	const most = 6
 	var parts []string
@@ -85,7 +103,11 @@ func (p Places) String() string {
 			parts = append(parts, fmt.Sprintf("and %d more", len(p.Candidates)-most))
 			break
 		}
-		parts = append(parts, fmt.Sprintf("%s: %d", candidate.Where, candidate.Value))
+		part := candidate.Where
+		if p.Why != firstOfEquals {
+			part += fmt.Sprintf(": %d", candidate.Value)
+		}
+		parts = append(parts, part)
 	}
 	return fmt.Sprintf("%s %s, %s (%s)", p.Level, p.Candidates[0].Where, p.Why, strings.Join(parts, "; "))
 }
