@@ -292,6 +292,9 @@ func (g *game) wish() Wish {
 	if g.random.IntN(3) == 0 {
 		wish.Choices["smt"] = pick(shield.SMTPrefer, shield.SMTRequire)
 	}
+	if g.random.IntN(3) == 0 {
+		wish.Choices["numa"] = pick(shield.NUMASingle, shield.NUMAAny)
+	}
 	if g.random.IntN(4) == 0 {
 		wish.Choices["irq"] = "keep"
 	}

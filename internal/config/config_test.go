@@ -56,6 +56,8 @@ func TestErrorsGiveFileLineAndExpectation(t *testing.T) {
 		{"[class.fifo]\nrtprio = \"maybe\"", `p.toml:2: rtprio = "maybe": expected true, false or "require"`},
 		{"[class.fifo]\nsmt = \"yes\"", `p.toml:2: smt = "yes": expected one of ["prefer" "require" "isolate"]`},
 		{"[class.fifo]\nprority = 1", `p.toml:2: unknown key "class.fifo.prority"`},
+		{"[class.fifo]\nnuma = \"one\"", `p.toml:2: numa = "one": expected one of ["single" "prefer" "any"]`},
+		{"[class.fifo]\nnear = \"eth1\"", `p.toml:2: near = "eth1": expected "netdev eth1", "pci 0000:3b:00.0" or "irq-claim"`},
 		{"[class.mine]\ncpus = 2", `policy = "": expected a policy, as class mine is not built in`},
 		{"[layout]\nshield = \"2-x\"", `p.toml:2: shield = "2-x": expected "auto" or a list of CPUs`},
 		{"layout.reserve = \"sometimes\"", `p.toml:1: reserve = "sometimes": expected "on-demand" or "always"`},
@@ -83,13 +85,16 @@ func TestErrorsGiveFileLineAndExpectation(t *testing.T) {
 }
 
 func TestClassInheritsFromTheBuiltInOneOfItsPolicy(t *testing.T) {
-	config, err := Parse("p.toml", []byte("[class.motor]\npolicy = \"rr\"\npriority = 10\ncpus = 6\ncstates = \"off\"\nscaling_min_freq = \"max\"\n"))
+	config, err := Parse("p.toml", []byte("[class.motor]\npolicy = \"rr\"\npriority = 10\ncpus = 6\nnuma = \"single\"\nnear = \"netdev eth1\"\ncstates = \"off\"\nscaling_min_freq = \"max\"\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	motor := config.Classes["motor"]
 	if motor.Name != "motor" || motor.Policy != shield.RR || motor.Priority != 10 || motor.MaxPriority != 80 || motor.MaxCPUs != 6 {
 		t.Errorf("got %+v", motor)
+	}
+	if motor.NUMA != shield.NUMASingle || motor.Near.String() != "netdev eth1" || config.Classes["fifo"].NUMA != shield.NUMAPrefer {
+		t.Errorf("numa %q near %q, fifo %q", motor.NUMA, motor.Near, config.Classes["fifo"].NUMA)
 	}
 	if want := (shield.Power{CStates: "off", Governor: "performance", Preference: "performance", MinFreq: "max", FairServer: "keep"}); motor.Power != want {
 		t.Errorf("power %+v, want %+v", motor.Power, want)

@@ -3,6 +3,8 @@ package reconcile
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"k8s.io/utils/cpuset"
 
@@ -28,11 +30,14 @@ func Inquire(root host.Root, facts *shield.Host, layout shield.Layout, container
 			return err
 		}
 	}
-	if terms.Near == (shield.Near{}) || len(topo.Nodes) < 2 {
+	if terms.Near == (shield.Near{}) {
 		return nil
 	}
 	nodes, err := near(root, facts.Interrupts, terms)
-	if err != nil {
+	switch {
+	case len(topo.Nodes) < 2 && (err == nil || errors.Is(err, errNoNode)): // everything is near
+		return nil
+	case err != nil:
 		return fmt.Errorf("container %s asks to be near %s: %w", container, terms.Near, err)
 	}
 	facts.Near = nodes
@@ -44,28 +49,24 @@ var errNoNode = errors.New("this host's firmware does not tell which node that i
 // near gives the nodes of what a container wants to be near.
 func near(root host.Root, interrupts map[int][]string, terms shield.Terms) (cpuset.CPUSet, error) {
 	var nodes []int
-	add := func(node int, err error) error {
-		if err == nil && node < 0 {
-			err = errNoNode
-		}
-		nodes = append(nodes, node)
-		return err
-	}
 	var err error
+	add := func(node int, failed error) {
+		if failed == nil && node < 0 {
+			failed = errNoNode
+		}
+		nodes, err = append(nodes, node), errors.Join(err, failed)
+	}
 	switch terms.Near.Kind {
 	case shield.NearNetdev:
-		err = add(root.NetdevNode(terms.Near.Name))
+		add(root.NetdevNode(terms.Near.Name))
 	case shield.NearPCI:
-		err = add(root.PCINode(terms.Near.Name))
+		add(root.PCINode(terms.Near.Name))
 	default:
-		for number, names := range interrupts {
-			if terms.Claims(names) && err == nil {
-				err = add(irq.Node(root, number))
+		for _, number := range slices.Sorted(maps.Keys(interrupts)) {
+			if err == nil && terms.Claims(interrupts[number]) {
+				add(irq.Node(root, number))
 			}
 		}
 	}
-	if err != nil {
-		return cpuset.CPUSet{}, err
-	}
-	return cpuset.New(nodes...), nil
+	return cpuset.New(nodes...), err
 }

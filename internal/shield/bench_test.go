@@ -23,7 +23,7 @@ func BenchmarkDecide(b *testing.B) {
 		})
 	}
 	for _, c := range []struct{ name, cpus, smt, numa string }{
-		{"one CPU", "1", "isolate", "prefer"}, {"two threads", "2", "require", "single"}, {"eight, spread", "8", "isolate", "any"}, {"60 threads", "60", "prefer", "prefer"},
+		{"one CPU", "1", "isolate", "prefer"}, {"two threads", "2", "require", "single"}, {"eight, spread", "8", "isolate", "any"}, {"50 cores over both nodes", "50", "isolate", "prefer"}, {"60 threads", "60", "prefer", "prefer"},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			for b.Loop() {

@@ -83,6 +83,9 @@ func TestBestFitIsNeverWorseThanFirstFit(t *testing.T) {
 					game.take(best)
 				}
 			}
+			if slices.Max(better) == 0 {
+				t.Error("it is never better either")
+			}
 			for by, times := range better {
 				if times > 0 {
 					t.Logf("of %d decisions %d are better by %s, by %.1f on average", decisions, times, measure[by], float64(gain[by])/float64(times))

@@ -99,6 +99,7 @@ func FuzzAnnotations(f *testing.F) {
 		"rtshield.io/class=deadline\nrtshield.io/deadline=900us/1ms/1ms", "rtshield.io/class=rr\nrtshield.io/policy=deadline",
 		"rtshield.io/class=fifo\nrtshield.io/cpuset=0-4294967295", "rtshield.io/class=fifo\nrtshield.io/cpuset=0", "rtshield.io/=x", ".rtshield.io/web=1",
 		"rtshield.io/class=batch\nrtshield.io/cstates=1ms\nrtshield.io/governor=../../x", "rtshield.io/class=fifo\nrtshield.io/irq-claim=*",
+		"rtshield.io/class=fifo\nrtshield.io/cpus=3\nrtshield.io/numa=single\nrtshield.io/near=netdev ../eth1", "rtshield.io/class=fifo\nrtshield.io/near=pci 3b:00.0",
 		"rtshield.io/class=fifo\nrtshield.io/smt=require\nrtshield.io/partition=root\nrtshield.io/irq=keep",
 	} {
 		f.Add(text, "web")
@@ -133,6 +134,9 @@ func FuzzAnnotations(f *testing.F) {
 		}
 		if grant.Policy == Deadline && float64(grant.Deadline.Runtime)/float64(grant.Deadline.Period) > 0.5 {
 			t.Errorf("%q got %s", text, grant.Deadline)
+		}
+		if strings.ContainsAny(grant.Near, "/\n") || grant.NUMA == NUMASingle && grant.Mems.Size() > 1 {
+			t.Errorf("%q got memory of node %s, near %q", text, grant.Mems, grant.Near)
 		}
 		if len(grant.Claim) > 0 {
 			t.Errorf("%q claims %q", text, grant.Claim)
