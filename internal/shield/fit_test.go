@@ -15,7 +15,7 @@ func (p *placer) firstFit(cores []core, level, n int) *spot {
 		return nil
 	}
 	if level == levels {
-		return p.take(cores[0], n)
+		return p.judge(p.take(cores, n))
 	}
 	groups := split(cores, level)
 	if level != levelKind {

@@ -40,6 +40,20 @@ func TestAMoveIsHeldToTheRulesOfTheFirstChoice(t *testing.T) {
 	}
 }
 
+func TestAMoveIsHeldToTheNodeToo(t *testing.T) {
+	topo, layout, ledger := moving(t)
+	classes := map[string]Class{"fifo": {Name: "fifo", MaxCPUs: 2}}
+	grant := *ledger.Grant(Key{"/r", "a"})
+	grant.NUMA, grant.Near, grant.NearNodes = NUMASingle, "netdev eth1", cpus(t, "1")
+	for to, want := range map[string]string{
+		"5-6": "", "3-4": "asks for CPU 3-4, on nodes 0-1, but numa is single (class fifo)", "2": "on node 0, but near is netdev eth1, on node 1",
+	} {
+		if _, err := Relocate(classes, layout, topo, ledger, grant, cpus(t, to)); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("to CPU %s: %v, want %q", to, err, want)
+		}
+	}
+}
+
 // To a sibling of its own CPU: the cgroup of idle siblings lets go of it before the container's takes it.
 func TestWhileAContainerMovesNoCPUIsLentTwice(t *testing.T) {
 	_, _, ledger := moving(t)

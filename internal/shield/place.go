@@ -141,8 +141,8 @@ func (p *placer) place(cores []core, level, n int) *spot {
 	if p.capacity(cores, n) < n {
 		return nil
 	}
-	if level == levels {
-		return p.take(cores[0], n)
+	if level == levels || level > levelNode && p.capacity(cores, 1<<16) == n {
+		return p.judge(p.take(cores, n))
 	}
 	groups := split(cores, level)
 	if len(groups) == 1 {
@@ -165,13 +165,23 @@ func (p *placer) place(cores []core, level, n int) *spot {
 	return best(spots, level)
 }
 
-// take gives n CPUs of one core; capacity has said that it may.
-func (p *placer) take(c core, n int) *spot {
-	spent := n
-	if p.terms.SMT == SMTIsolate {
-		spent = len(c.free)
+// take gives n CPUs of cores where there is no choice: of one core, or all that there are.
+func (p *placer) take(cores []core, n int) *spot {
+	s := &spot{}
+	for i, c := range cores {
+		size := p.capacity(cores[i:i+1], n-len(s.cpus))
+		if size == 0 {
+			continue
+		}
+		spent := size
+		if p.terms.SMT == SMTIsolate {
+			spent = len(c.free)
+		}
+		s.cpus = append(s.cpus, c.free[:size]...)
+		s.cores, s.spent = append(s.cores, c), append(s.spent, spent)
 	}
-	return p.judge(&spot{cpus: c.free[:n], cores: []core{c}, spent: []int{spent}})
+	slices.Sort(s.cpus)
+	return s
 }
 
 // capacity says how many of at most n CPUs the thread policy lets a request take of cores: isolate one of each whole
