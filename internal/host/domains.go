@@ -76,7 +76,8 @@ func (r Root) domains(topo *Topology, cpus cpuset.CPUSet, read func(cpu int) (cp
 	return sets, nil
 }
 
-// distinct is domains, but nothing if the first set is one of the finer ones or holds one of the coarser ones.
+// distinct is domains, but nothing if the first set is within one of the finer ones or holds one of the coarser ones. Arm
+// before Linux 5.17 shows each CPU as a die.
 func (r Root) distinct(topo *Topology, cpus cpuset.CPUSet, read func(cpu int) (cpuset.CPUSet, error), finer, coarser []cpuset.CPUSet) ([]cpuset.CPUSet, error) {
 	if cpus.IsEmpty() {
 		return nil, nil
@@ -91,7 +92,7 @@ func (r Root) distinct(topo *Topology, cpus cpuset.CPUSet, read func(cpu int) (c
 	}
 	set = set.Intersection(topo.Online)
 	for _, other := range finer {
-		if other.Equals(set) {
+		if other.Contains(first) && set.IsSubsetOf(other) {
 			return nil, nil
 		}
 	}
@@ -215,13 +216,16 @@ func (r Root) distances(topo *Topology) error {
 		return nil
 	}
 	online, err := r.cpuList(nodeDir, "online")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("NUMA nodes: %w", err)
 	}
 	topo.Distances = map[int]map[int]int{}
 	for node := range topo.Nodes {
 		text, err := r.Read(nodeDir, "node"+strconv.Itoa(node), "distance")
-		if err != nil {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("distances of NUMA node %d: %w", node, err)
 		}
 		row := map[int]int{}
