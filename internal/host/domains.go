@@ -25,25 +25,20 @@ func (r Root) Domains(topo *Topology, cpus cpuset.CPUSet) error {
 	if topo.Kinds, err = r.kinds(topo, cpus); err != nil {
 		return fmt.Errorf("kinds of cores: %w", err)
 	}
-	if topo.Caches, err = r.domains(topo, cpus, r.lastCaches(cpus)); err != nil {
+	nodes := slices.Collect(maps.Values(topo.Nodes))
+	if topo.Caches, err = r.domains(topo, cpus, r.lastCaches(cpus), topo.Cores, nodes); err != nil {
 		return fmt.Errorf("caches: %w", err)
 	}
 	topo.Kinds = apart(topo.Kinds, topo.Caches)
-	die := func(cpu int) (cpuset.CPUSet, error) {
-		return r.cpuList(cpuDir, "cpu"+strconv.Itoa(cpu), "topology/die_cpus_list")
-	}
-	if topo.Dies, err = r.distinct(topo, cpus, die, topo.Caches, slices.Collect(maps.Values(topo.Nodes))); err != nil {
+	if topo.Dies, err = r.domains(topo, cpus, r.topology("die_cpus_list"), slices.Concat(topo.Cores, topo.Caches), nodes); err != nil {
 		return fmt.Errorf("dies: %w", err)
-	}
-	cluster := func(cpu int) (cpuset.CPUSet, error) {
-		return r.cpuList(cpuDir, "cpu"+strconv.Itoa(cpu), "topology/cluster_cpus_list")
 	}
 	kinds := topo.Kinds
 	if len(kinds) == 0 {
 		kinds = []cpuset.CPUSet{cpus}
 	}
 	for _, kind := range kinds { // beside cores that are clusters of their own stand clusters of smaller ones
-		clusters, err := r.distinct(topo, kind.Intersection(cpus), cluster, topo.Cores, topo.Caches)
+		clusters, err := r.domains(topo, kind.Intersection(cpus), r.topology("cluster_cpus_list"), topo.Cores, slices.Concat(topo.Caches, nodes))
 		if err != nil {
 			return fmt.Errorf("clusters: %w", err)
 		}
@@ -52,8 +47,18 @@ func (r Root) Domains(topo *Topology, cpus cpuset.CPUSet) error {
 	return r.distances(topo)
 }
 
-// domains groups cpus by what read gives for the first of each.
-func (r Root) domains(topo *Topology, cpus cpuset.CPUSet, read func(cpu int) (cpuset.CPUSet, error)) ([]cpuset.CPUSet, error) {
+// reader gives the CPUs that share something with a CPU.
+type reader func(cpu int) (cpuset.CPUSet, error)
+
+func (r Root) topology(file string) reader {
+	return func(cpu int) (cpuset.CPUSet, error) {
+		return r.cpuList(cpuDir, "cpu"+strconv.Itoa(cpu), "topology", file)
+	}
+}
+
+// domains groups cpus by what they share, and gives nothing if the first group tells no more than the finer and the coarser
+// ones: it is within one of those, or holds one of these. Arm before Linux 5.17 shows each CPU as a die.
+func (r Root) domains(topo *Topology, cpus cpuset.CPUSet, read reader, finer, coarser []cpuset.CPUSet) ([]cpuset.CPUSet, error) {
 	var sets []cpuset.CPUSet
 	seen := map[int]bool{}
 	for _, cpu := range cpus.List() {
@@ -61,53 +66,30 @@ func (r Root) domains(topo *Topology, cpus cpuset.CPUSet, read func(cpu int) (cp
 			continue
 		}
 		set, err := read(cpu)
-		if errors.Is(err, fs.ErrNotExist) {
-			seen[cpu] = true
-			continue
-		}
-		if err != nil {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
 		set = set.Intersection(topo.Online)
-		note(seen, set)
+		if len(seen) == 0 && (set.IsEmpty() || slices.ContainsFunc(finer, func(other cpuset.CPUSet) bool {
+			return other.Contains(cpu) && set.IsSubsetOf(other)
+		}) || slices.ContainsFunc(coarser, func(other cpuset.CPUSet) bool {
+			return other.Contains(cpu) && other.IsSubsetOf(set)
+		})) {
+			return nil, nil
+		}
 		seen[cpu] = true
-		sets = append(sets, set)
+		note(seen, set)
+		if !set.IsEmpty() {
+			sets = append(sets, set)
+		}
 	}
 	return sets, nil
-}
-
-// distinct is domains, but nothing if the first set is within one of the finer ones or holds one of the coarser ones. Arm
-// before Linux 5.17 shows each CPU as a die.
-func (r Root) distinct(topo *Topology, cpus cpuset.CPUSet, read func(cpu int) (cpuset.CPUSet, error), finer, coarser []cpuset.CPUSet) ([]cpuset.CPUSet, error) {
-	if cpus.IsEmpty() {
-		return nil, nil
-	}
-	first := slices.Min(cpus.UnsortedList())
-	set, err := read(first)
-	if err != nil || set.IsEmpty() {
-		if errors.Is(err, fs.ErrNotExist) {
-			err = nil
-		}
-		return nil, err
-	}
-	set = set.Intersection(topo.Online)
-	for _, other := range finer {
-		if other.Contains(first) && set.IsSubsetOf(other) {
-			return nil, nil
-		}
-	}
-	for _, other := range coarser {
-		if other.Contains(first) && other.IsSubsetOf(set) {
-			return nil, nil
-		}
-	}
-	return r.domains(topo, cpus, read)
 }
 
 // lastCaches gives a function that reads which CPUs share a CPU's last level of cache: L3, or what it has instead. index3
 // is L3 on nearly all machines, where L1 is parted into data and instructions: seen on one CPU, it is believed of the
 // others that have it.
-func (r Root) lastCaches(cpus cpuset.CPUSet) func(cpu int) (cpuset.CPUSet, error) {
+func (r Root) lastCaches(cpus cpuset.CPUSet) reader {
 	level, err := r.Read(cpuDir, "cpu"+strconv.Itoa(slices.Min(cpus.UnsortedList())), "cache/index3/level")
 	usual := err == nil && level == "3"
 	return func(cpu int) (cpuset.CPUSet, error) {
