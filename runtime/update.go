@@ -4,13 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/rtshield/rtshield/internal/config"
 	"github.com/rtshield/rtshield/internal/privilege"
 	"github.com/rtshield/rtshield/internal/shield"
 	"github.com/rtshield/rtshield/runtime/argv"
@@ -20,12 +18,8 @@ import (
 
 // change is one call of the verb update.
 type change struct {
-	inv      argv.Invocation
-	delegate string
-	key      shield.Key
-	config   config.Config
-	store    shield.Store
-	asked    shield.Update
+	existing
+	asked shield.Update
 	// resources is what --resources gave, data its text. Nil where the call has flags.
 	resources *spec.Resources
 	data      []byte
@@ -40,26 +34,14 @@ func update(inv argv.Invocation) (int, error) {
 	if privilege.Shield() != nil { // nobody is shielded here
 		return 1, delegate.PassOn(inv.Argv)
 	}
-	path, err := delegate.Resolve()
-	if err != nil {
+	e, err := find(inv)
+	if err = errors.Join(err, e.unread()); err != nil {
 		return 1, err
 	}
-	c := &change{inv: inv, delegate: path, key: shield.Key{Root: stateRoot(inv.Root, path), ID: inv.ID}}
-	// Beside a policy file that is wrong, as for delete. One that cannot be read may name another ledger.
-	var unread *fs.PathError
-	if c.config, err = config.Load(); errors.As(err, &unread) {
-		return 1, err
-	} else if err != nil {
-		c.config = config.Default()
+	if e.idle {
+		return 1, delegate.Become(e.delegate, inv.Argv)
 	}
-	c.store.Dir = c.config.State
-	always := c.config.Layout.Reserve == "always"
-	if !always && !c.store.Exists() {
-		return 1, delegate.Become(path, inv.Argv)
-	}
-	if c.store.BootID, err = system.BootID(); err != nil {
-		return 1, err
-	}
+	c := &change{existing: e}
 	ledger, err := c.store.Peek()
 	if err != nil {
 		return 1, fmt.Errorf("update of container %s could take from a shield: %w", inv.ID, err)
