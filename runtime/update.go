@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strconv"
 
@@ -47,7 +48,7 @@ func update(inv argv.Invocation) (int, error) {
 		return 1, fmt.Errorf("update of container %s could take from a shield: %w", inv.ID, err)
 	}
 	if err := c.read(); err != nil {
-		if errors.Is(err, spec.ErrNotJSON) || errors.Is(err, errNothing) { // the delegate has its own words for this
+		if errors.Is(err, spec.ErrNotJSON) || errors.Is(err, errNothing) || errors.Is(err, fs.ErrNotExist) { // the delegate has its own words for this
 			return c.pass()
 		}
 		return 1, fmt.Errorf("update of container %s: %w", inv.ID, err)
@@ -71,7 +72,7 @@ func (c *change) read() error {
 	if name != "-" {
 		var err error
 		if file, err = os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0); err != nil {
-			return fmt.Errorf("update of container %s: resources: %w", c.inv.ID, err)
+			return fmt.Errorf("resources: %w", err)
 		}
 		defer file.Close()
 	}
