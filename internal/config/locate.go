@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -61,8 +62,19 @@ func locate(path string, data []byte, problem error, table []string) error {
 			return fmt.Errorf("%s:%d: %w", path, line, problem)
 		}
 	}
-	return fmt.Errorf("%s: [%s] %w", path, strings.Join(table, "."), problem)
+	written := make([]string, len(table))
+	for i, key := range table {
+		if written[i] = key; strings.ContainsFunc(key, notBare) {
+			written[i] = strconv.Quote(key)
+		}
+	}
+	return fmt.Errorf("%s: [%s] %w", path, strings.Join(written, "."), problem)
 }
+
+// notBare: TOML wants quotes around keys that have it.
+func notBare(r rune) bool { return !strings.ContainsRune(bare, r) }
+
+const bare = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 
 func lineOf(data []byte, wanted []string) int {
 	parser := unstable.Parser{}
@@ -78,7 +90,7 @@ func lineOf(data []byte, wanted []string) int {
 		case unstable.Table, unstable.ArrayTable:
 			table = key
 		case unstable.KeyValue:
-			if full := append(slices.Clone(table), key...); slices.Equal(full, wanted) {
+			if full := append(slices.Clone(table), key...); slices.EqualFunc(full, wanted, strings.EqualFold) {
 				return lineAt(data, parser, expression)
 			}
 		}

@@ -94,14 +94,16 @@ func Read(root host.Root, tid int) (Stat, error) {
 // Leads says whether a thread is the first of its process, whose name is the process's.
 func Leads(tid int) bool { return unix.Tgkill(tid, tid, 0) == nil }
 
-// ProcessName gives the name of the process that a thread belongs to, which is that of its first thread.
-func ProcessName(root host.Root, tid int) string {
-	pid, err := root.StatusField(tid, "Tgid")
+// Process gives the process that a thread belongs to, and its name, which is that of its first thread. Of one that has
+// ended, 0 and "".
+func Process(root host.Root, tid int) (pid int, name string) {
+	text, err := root.StatusField(tid, "Tgid")
 	if err != nil {
-		return ""
+		return 0, ""
 	}
-	name, _ := root.Read("proc", pid, "comm")
-	return name
+	pid, _ = strconv.Atoi(text)
+	name, _ = root.Read("proc", text, "comm")
+	return pid, name
 }
 
 // Mask is an affinity as the kernel gives it: comparing it costs nothing beside making a set of it.
