@@ -112,6 +112,9 @@ func Parse(path string, data []byte) (Config, error) {
 		return Config{}, at(err, "layout")
 	}
 	for name, written := range parsed.Class {
+		if name == "" || strings.ContainsFunc(name, notBare) {
+			return Config{}, at(option("class", name, "a name of letters, digits, - and _"))
+		}
 		built, err := written.build(name)
 		if err != nil {
 			return Config{}, at(err, "class", name)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -62,13 +61,10 @@ func locate(path string, data []byte, problem error, table []string) error {
 			return fmt.Errorf("%s:%d: %w", path, line, problem)
 		}
 	}
-	written := make([]string, len(table))
-	for i, key := range table {
-		if written[i] = key; strings.ContainsFunc(key, notBare) {
-			written[i] = strconv.Quote(key)
-		}
+	if len(table) == 0 {
+		return fmt.Errorf("%s: %w", path, problem)
 	}
-	return fmt.Errorf("%s: [%s] %w", path, strings.Join(written, "."), problem)
+	return fmt.Errorf("%s: [%s] %w", path, strings.Join(table, "."), problem)
 }
 
 // notBare: TOML wants quotes around keys that have it.

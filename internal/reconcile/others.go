@@ -218,8 +218,9 @@ func (e exemption) holds(tid int, stat task.Stat) bool {
 	switch {
 	case known:
 	case task.Leads(tid):
-		process = own
-		e.remember(tid, process)
+		if process = own; stat.Threads > 1 {
+			e.remember(tid, process)
+		}
 	default:
 		pid, name := task.Process(e.root, tid)
 		process = task.Matches(e.patterns, name)
