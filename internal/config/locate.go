@@ -25,10 +25,13 @@ func decodeError(path string, err error) error {
 	var wrong *toml.DecodeError
 	if errors.As(err, &wrong) {
 		line, _ := wrong.Position()
-		return fmt.Errorf("%s:%d: %s", path, line, strings.TrimPrefix(wrong.Error(), "toml: "))
+		return fmt.Errorf("%s:%d: %s", path, line, oneLine.Replace(strings.TrimPrefix(wrong.Error(), "toml: ")))
 	}
-	return fmt.Errorf("%s: %w", path, err)
+	return fmt.Errorf("%s: %s", path, oneLine.Replace(err.Error()))
 }
+
+// oneLine is for the decoder's words, which have keys as they stand in the file.
+var oneLine = strings.NewReplacer("\n", `\n`, "\r", `\r`)
 
 // knownKeys names what could have stood where key stands.
 func knownKeys(key []string) string {
