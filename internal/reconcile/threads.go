@@ -72,7 +72,7 @@ func remember(ledger *shield.Ledger, setting shield.Setting) (news bool) {
 	if ledger.Given == nil {
 		ledger.Given = map[string]string{}
 	}
-	if setting.Want == setting.Had() || ledger.Given[setting.Want] == setting.Had() {
+	if setting.Clipped || setting.Want == setting.Had() || ledger.Given[setting.Want] == setting.Had() {
 		return false
 	}
 	ledger.Given[setting.Want] = setting.Had()
