@@ -59,6 +59,7 @@ func TestErrorsGiveFileLineAndExpectation(t *testing.T) {
 		{"[class.fifo]\nnuma = \"one\"", `p.toml:2: numa = "one": expected one of ["single" "prefer" "any"]`},
 		{"[class.fifo]\nnear = \"eth1\"", `p.toml:2: near = "eth1": expected "netdev eth1", "pci 0000:3b:00.0" or "irq-claim"`},
 		{"[class.mine]\ncpus = 2", `policy = "": expected a policy, as class mine is not built in`},
+		{"[class.\"a\\nb\"]\npolicy = \"rr\"", `p.toml: class = "a\nb": expected a name of letters, digits, - and _`},
 		{"[layout]\nshield = \"2-x\"", `p.toml:2: shield = "2-x": expected "auto" or a list of CPUs`},
 		{"layout.reserve = \"sometimes\"", `p.toml:1: reserve = "sometimes": expected "on-demand" or "always"`},
 		{"[runtime]\ndelegates = [\"./runc\"]", `p.toml:2: delegates = "./runc": expected names, or absolute paths`},
