@@ -47,6 +47,7 @@ func administrate(argv []string) int {
 		},
 		ExitErrHandler: func(*cli.Context, error) {}, // run prints it
 	}
+	app.Commands = append(app.Commands, installing()...)
 	if err := app.Run(argv); err != nil {
 		return complain(err)
 	}
