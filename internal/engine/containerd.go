@@ -130,6 +130,8 @@ func (c *containerd) check() error {
 		}
 	case int64:
 		c.version = version
+	default:
+		return fmt.Errorf("%s: version is %q, and has to be a number", c.path, version)
 	}
 	if c.plugin = plugins[c.version]; c.plugin == "" {
 		return fmt.Errorf("%s has version %v of the format, known are 2 to 4: `containerd config migrate` prints it in the newest", c.path, max(c.version, 1))
@@ -166,7 +168,7 @@ func (c containerd) insert(runtimes []Runtime) (edit, error) {
 	}
 	var block strings.Builder
 	at := []string{"plugins", c.plugin}
-	if path != c.path && text == "" || len(c.sources[0].table) == 0 {
+	if said, _ := parse(path, text); len(said) == 0 {
 		fmt.Fprintf(&block, "version = %d\n", c.version)
 	}
 	tables := c.entries(runtimes)
@@ -207,7 +209,11 @@ func (c containerd) place() (path string, copied map[string]any) {
 			last = i
 		}
 	}
-	for _, dropin := range c.dropins {
+	dropins := c.dropins
+	if i := slices.IndexFunc(dropins, func(path string) bool { return len(missing(path)) == 0 }); i > 0 {
+		dropins = dropins[i:] // a directory that is there is the better one
+	}
+	for _, dropin := range dropins {
 		switch at := slices.IndexFunc(c.sources, func(s source) bool { return s.path == dropin }); {
 		case c.version > 2 || last < 0 || at == last:
 			return dropin, nil

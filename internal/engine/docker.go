@@ -72,8 +72,12 @@ func (d docker) insert(runtimes []Runtime) (edit, error) {
 	}
 	prefix := text[:len(text)-len(strings.TrimPrefix(text, bom))]
 	body := text[len(prefix):]
-	made := !gjson.Get(body, "runtimes").Exists()
-	if made {
+	there := gjson.Get(body, "runtimes")
+	was := there.Raw
+	if len(there.Map()) > 0 {
+		was = "{}"
+	}
+	if was == "" {
 		body = addMember(body, nil, "runtimes", "{}")
 	}
 	for _, r := range runtimes {
@@ -84,7 +88,7 @@ func (d docker) insert(runtimes []Runtime) (edit, error) {
 		body = addMember(body, []string{"runtimes"}, r.Name, "{}")
 		body = addMember(body, []string{"runtimes", r.Name}, "path", string(program))
 	}
-	return edit{d.path, prefix + body, made}, checkDocker(d.path, prefix+body)
+	return edit{d.path, prefix + body, was}, checkDocker(d.path, prefix+body)
 }
 
 func (d docker) strip(text string, done *record) (string, error) {
@@ -101,8 +105,12 @@ func (d docker) strip(text string, done *record) (string, error) {
 			body = dropMember(body, []string{"runtimes"}, r.Name)
 		}
 	}
-	if done.Made && len(gjson.Get(body, "runtimes").Map()) == 0 {
-		body = dropMember(body, nil, "runtimes")
+	if left := gjson.Get(body, "runtimes"); left.Raw == "{}" {
+		if done.Was == "" {
+			body = dropMember(body, nil, "runtimes")
+		} else {
+			body = body[:left.Index] + done.Was + body[left.Index+len(left.Raw):]
+		}
 	}
 	return prefix + body, nil
 }

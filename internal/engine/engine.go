@@ -40,11 +40,8 @@ type editor interface {
 	bare(text string) bool
 }
 
-// edit is how a file shall read. Made: it had nothing yet that the entries could stand in.
-type edit struct {
-	path, text string
-	made       bool
-}
+// edit is how a file shall read. Was is what the entries were put into, where that was empty.
+type edit struct{ path, text, was string }
 
 var engines = []Engine{
 	{Name: "docker", Config: "/etc/docker/daemon.json", Unit: "docker", Load: "reload", editor: newDocker},
@@ -150,10 +147,15 @@ func (e Engine) withdraw(files *tree, config string, done *record) error {
 
 // union adds runtimes to those that there are. One that is there already is what is asked for now.
 func union(have, more []Runtime) []Runtime {
-	have = slices.DeleteFunc(slices.Clone(have), func(old Runtime) bool {
-		return slices.ContainsFunc(more, func(r Runtime) bool { return r.Name == old.Name })
-	})
-	return append(have, more...)
+	have = slices.Clone(have)
+	for _, r := range more {
+		if i := slices.IndexFunc(have, func(old Runtime) bool { return r.Name == old.Name }); i >= 0 {
+			have[i] = r
+		} else {
+			have = append(have, r)
+		}
+	}
+	return have
 }
 
 // without are the runtimes that the configuration does not name yet. A name that stands for another program is not taken

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 )
 
@@ -34,7 +35,7 @@ func (p *Plan) enter(editor editor, edit edit, runtimes []Runtime) error {
 	if err != nil {
 		return err
 	}
-	p.after = &record{File: path, Existed: exists, Made: edit.made, After: sum(text), Runtimes: runtimes, Dirs: missing(path)}
+	p.after = &record{File: path, Existed: exists, Was: edit.was, After: sum(text), Runtimes: runtimes, Dirs: missing(path)}
 	if p.before != nil {
 		p.after.Links = slices.Clone(p.before.Links)
 		p.after.Dirs = append(slices.Clone(p.before.Dirs), p.after.Dirs...)
@@ -52,7 +53,7 @@ func (p *Plan) enter(editor editor, edit edit, runtimes []Runtime) error {
 	return nil
 }
 
-// link plans the links that are not there yet.
+// link plans the links that are not there yet. One that another engine's install has made is of both.
 func (p *Plan) link(runtimes []Runtime) error {
 	for _, r := range runtimes {
 		if r.Link == "" {
@@ -64,9 +65,7 @@ func (p *Plan) link(runtimes []Runtime) error {
 				return fmt.Errorf("%s is a link to something that is not there: remove it", r.Program)
 			}
 			p.links = append(p.links, r)
-			if !slices.Contains(p.after.Links, r.Program) {
-				p.after.Links = append(p.after.Links, r.Program)
-			}
+			p.own(r.Program)
 			continue
 		}
 		if err != nil {
@@ -79,13 +78,35 @@ func (p *Plan) link(runtimes []Runtime) error {
 		if !os.SameFile(there, program) {
 			return fmt.Errorf("%s is there already, and is not %s: move it away", r.Program, r.Link)
 		}
+		if slices.ContainsFunc(p.others(), func(other *record) bool { return slices.Contains(other.Links, r.Program) }) {
+			p.own(r.Program)
+		}
 	}
 	return nil
 }
 
+func (p *Plan) own(link string) {
+	if !slices.Contains(p.after.Links, link) {
+		p.after.Links = append(slices.Clone(p.after.Links), link)
+	}
+}
+
+// others are the records of the other engines, as far as they are where they read their configuration by default.
+func (p *Plan) others() (records []*record) {
+	for _, e := range engines {
+		if e.Config == p.Config {
+			continue
+		}
+		if other, err := readRecord(e.Config); err == nil && other != nil {
+			records = append(records, other)
+		}
+	}
+	return records
+}
+
 // Nothing says that there is nothing to do.
 func (p *Plan) Nothing() bool {
-	return len(p.files.changed()) == 0 && len(p.links) == 0 && len(p.unlinked()) == 0 && (p.before == nil) == (p.after == nil)
+	return len(p.files.changed()) == 0 && len(p.links) == 0 && reflect.DeepEqual(p.before, p.after)
 }
 
 // Known says whether install is on record for this configuration.
@@ -132,10 +153,7 @@ func (p *Plan) unlinked() (links []string) {
 		if info, err := os.Lstat(link); err != nil || info.Mode()&fs.ModeSymlink == 0 {
 			continue
 		}
-		needed := slices.ContainsFunc(engines, func(e Engine) bool {
-			other, err := readRecord(e.Config)
-			return e.Config != p.Config && (err != nil || other != nil && slices.ContainsFunc(other.Runtimes, func(r Runtime) bool { return r.Program == link }))
-		})
+		needed := slices.ContainsFunc(p.others(), func(other *record) bool { return slices.Contains(other.Links, link) })
 		if !needed {
 			links = append(links, link)
 		}

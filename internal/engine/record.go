@@ -15,8 +15,8 @@ type record struct {
 	// Before and After are the SHA-256 of its text.
 	Before string `json:"before,omitempty"`
 	After  string `json:"after"`
-	// Made: what the entries stand in was made for them too.
-	Made bool `json:"made,omitempty"`
+	// Was is the text of what the entries were put into, where that was empty.
+	Was string `json:"was,omitempty"`
 	// Runtimes are the entries that were put in.
 	Runtimes []Runtime `json:"runtimes"`
 	// Links and Dirs were made.
