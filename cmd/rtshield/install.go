@@ -36,13 +36,15 @@ EXAMPLES
 // installing are the commands install and uninstall, with a command for each engine below, so that flags may stand behind
 // the engine's name.
 func installing() []*cli.Command {
-	restart := &cli.BoolFlag{Name: "restart", Usage: "make the engine read it now"}
-	dryRun := &cli.BoolFlag{Name: "dry-run", Usage: "show the changes as a diff, and make none"}
+	restart := &cli.BoolFlag{Name: "restart", Usage: "make the engine read it now", DisableDefaultText: true}
+	dryRun := &cli.BoolFlag{Name: "dry-run", Usage: "show the changes as a diff, and make none", DisableDefaultText: true}
 	install := &cli.Command{
-		Name: "install", Usage: "put rtshield into an engine's configuration: " + engine.Names(), Description: installHelp, Action: unknownEngine,
+		Name: "install", Usage: "put rtshield into an engine's configuration: " + engine.Names(),
+		ArgsUsage: "ENGINE", Description: installHelp, Action: unknownEngine, OnUsageError: misused,
 	}
 	uninstall := &cli.Command{
-		Name: "uninstall", Usage: "take out what install has put there", Action: unknownEngine,
+		Name: "uninstall", Usage: "take out what install has put there",
+		ArgsUsage: "ENGINE", Action: unknownEngine, OnUsageError: misused,
 		Description: "A configuration that nobody has edited since gets back every byte; one that was loses our part only.\n\n" +
 			"EXAMPLES\n   rtshield uninstall docker --dry-run\n   rtshield uninstall containerd --restart",
 	}
@@ -56,14 +58,19 @@ func installing() []*cli.Command {
 				&cli.StringSliceFlag{Name: "class", Usage: "also a runtime whose containers are of this `CLASS` without asking: NAME-CLASS, with a link of that name"},
 				file, restart,
 			},
-			Action: func(c *cli.Context) error { return putIn(c, e) },
+			Action: func(c *cli.Context) error { return putIn(c, e) }, OnUsageError: misused,
 		})
 		uninstall.Subcommands = append(uninstall.Subcommands, &cli.Command{
 			Name: e.Name, Usage: e.Config, Flags: []cli.Flag{dryRun, file, restart},
-			Action: func(c *cli.Context) error { return takeOut(c, e) },
+			Action: func(c *cli.Context) error { return takeOut(c, e) }, OnUsageError: misused,
 		})
 	}
 	return []*cli.Command{install, uninstall}
+}
+
+// misused keeps the whole help from following a mistake.
+func misused(c *cli.Context, err error, _ bool) error {
+	return fmt.Errorf("%w: %s --help (flags stand behind the engine's name)", err, c.Command.HelpName)
 }
 
 func unknownEngine(c *cli.Context) error {

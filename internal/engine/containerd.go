@@ -5,7 +5,6 @@ import (
 	"maps"
 	"math"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -30,9 +29,6 @@ type source struct {
 
 // plugins are those whose section the runtimes stand in, by the version of the file.
 var plugins = map[int64]string{2: "io.containerd.grpc.v1.cri", 3: "io.containerd.cri.v1.runtime", 4: "io.containerd.cri.v1.runtime"}
-
-// generated is how the programs that write config.toml at each of their starts say so: k3s and RKE2, k0s.
-var generated = regexp.MustCompile(`(?im)^#.*(do not edit|k0s_managed=true).*$`)
 
 func newContainerd(files *tree, config string) (editor, error) {
 	text, _, err := files.read(config)
@@ -189,12 +185,17 @@ func (c containerd) insert(runtimes []Runtime) (edit, error) {
 	return edit{path: path, text: fresh}, c.allowed(path)
 }
 
-// allowed refuses to edit what another program would write again.
+// allowed refuses to edit what another program writes anew at each of its starts: k3s and RKE2, k0s.
 func (c containerd) allowed(path string) error {
 	text, _, err := c.files.read(path)
-	head := text[:min(len(text), 500)]
-	if line := generated.FindString(head); err == nil && line != "" {
-		return fmt.Errorf("%s says %q: name the file that it is made from with --config (k3s: config.toml.tmpl beside it, config-v3.toml.tmpl for containerd 2)", path, line)
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, "#") {
+			break
+		}
+		if low := strings.ToLower(line); strings.Contains(low, "do not edit") || strings.Contains(low, "k0s_managed=true") {
+			return fmt.Errorf("%s says %q: name the file that it is made from with --config (k3s: config.toml.tmpl beside it, config-v3.toml.tmpl for containerd 2)",
+				path, strings.TrimSpace(line))
+		}
 	}
 	return err
 }

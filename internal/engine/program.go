@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"github.com/rtshield/rtshield/internal/privilege"
@@ -38,12 +37,15 @@ func Program(argv0 string) (string, error) {
 	return "", fmt.Errorf("%s is a name that means a class: install it as rtshield first", real)
 }
 
-// names are what Kubernetes takes for a handler, and every engine for a runtime.
-var names = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?$`)
+// usable says whether Kubernetes takes a name for a handler, and every engine for a runtime.
+func usable(name string) bool {
+	return name != "" && len(name) <= 40 && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == "" &&
+		!strings.HasPrefix(name, "-") && !strings.HasSuffix(name, "-")
+}
 
 // Runtimes are the entries for a program: one by its own name, and one for each class.
 func Runtimes(name, program string, classes []string) ([]Runtime, error) {
-	if !names.MatchString(name) {
+	if !usable(name) {
 		return nil, fmt.Errorf("--name %s: expected lower case letters, digits and -", name)
 	}
 	if name == "runc" || name == "crun" {
@@ -51,7 +53,7 @@ func Runtimes(name, program string, classes []string) ([]Runtime, error) {
 	}
 	runtimes := []Runtime{{Name: name, Program: program}}
 	for _, class := range classes {
-		if !names.MatchString(class) {
+		if !usable(class) {
 			return nil, fmt.Errorf("class %q cannot be part of a runtime's name: lower case letters, digits and - can", class)
 		}
 		runtimes = append(runtimes, Runtime{

@@ -12,7 +12,7 @@ type record struct {
 	File    string `json:"file"`
 	Existed bool   `json:"existed"`
 	Backup  string `json:"backup,omitempty"`
-	// Before and After are the SHA-256 of its text.
+	// Before and After are sums of its text.
 	Before string `json:"before,omitempty"`
 	After  string `json:"after"`
 	// Was is the text of what the entries were put into, where that was empty.

@@ -13,27 +13,23 @@ type template struct {
 	text, plugin string
 }
 
-var versionLine = regexp.MustCompile(`(?m)^\s*version\s*=\s*(\d)`)
-
 func newTemplate(config, text string) editor {
 	version := int64(2)
 	if strings.HasSuffix(config, "-v3.toml.tmpl") {
 		version = 3
 	}
-	if found := versionLine.FindStringSubmatch(text); found != nil {
+	if found := regexp.MustCompile(`(?m)^\s*version\s*=\s*(\d)`).FindStringSubmatch(text); found != nil {
 		version = int64(found[1][0] - '0')
 	}
 	return template{blocks{config: config}, text, plugins[version]}
 }
 
-var runtimeSection = regexp.MustCompile(`(?m)^[ \t]*\[plugins\.[^\]\n]*\.containerd\.runtimes\.["']?([\w-]+)["']?\]`)
-
-// BinaryName stands in a table of its own below.
-var binaryName = regexp.MustCompile(`(?m)^[ \t]*\[plugins\.[^\]\n]*\.runtimes\.["']?([\w-]+)["']?\.options\][^\[]*?\bBinaryName\s*=\s*["']([^"'\n]*)`)
-
 func (t template) known() map[string]string {
+	section := regexp.MustCompile(`(?m)^[ \t]*\[plugins\.[^\]\n]*\.runtimes\.["']?([\w-]+)["']?\]`)
+	// BinaryName stands in a table of its own below.
+	binaryName := regexp.MustCompile(`(?m)^[ \t]*\[plugins\.[^\]\n]*\.runtimes\.["']?([\w-]+)["']?\.options\][^\[]*?\bBinaryName\s*=\s*["']([^"'\n]*)`)
 	known := map[string]string{}
-	for _, found := range runtimeSection.FindAllStringSubmatch(t.text, -1) {
+	for _, found := range section.FindAllStringSubmatch(t.text, -1) {
 		known[found[1]] = ""
 	}
 	for _, found := range binaryName.FindAllStringSubmatch(t.text, -1) {

@@ -3,20 +3,22 @@ package engine
 import (
 	"bytes"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 )
 
-var bareKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+// bare says whether a key needs no quotes.
+func bare(key string) bool {
+	return key != "" && strings.Trim(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == ""
+}
 
 // header is the line that begins a table.
 func header(path []string) string {
 	keys := make([]string, len(path))
 	for i, key := range path {
-		if keys[i] = key; !bareKey.MatchString(key) {
+		if keys[i] = key; !bare(key) {
 			keys[i] = literal(key)
 		}
 	}
@@ -44,7 +46,7 @@ func section(out *strings.Builder, path []string, table map[string]any) {
 
 // line is a key with its value, on one line.
 func line(key string, value any) string {
-	if text, isText := value.(string); isText && bareKey.MatchString(key) {
+	if text, isText := value.(string); isText && bare(key) {
 		return key + " = " + literal(text) + "\n"
 	}
 	var out bytes.Buffer
