@@ -58,23 +58,24 @@ func dropBlock(text string) string {
 	return before + text[end:]
 }
 
-// blocks is what the editors of TOML files have in common.
+// blocks is the format of TOML files. It is given where the runtimes stand in them.
 type blocks struct {
-	config string
-	names  func(table map[string]any) map[string]string
+	runtimes func(all map[string]any) map[string]string
 }
 
 func (b blocks) strip(text string, done *record) (string, error) {
 	stripped := dropBlock(text)
+	if strings.HasSuffix(done.File, templateSuffix) {
+		return stripped, nil
+	}
 	table, err := parse(done.File, stripped)
 	if err != nil {
-		return "", fmt.Errorf("without what install has put there: %w: take it out by hand, and remove %s", err, recordPath(b.config))
+		return "", err
 	}
-	names := b.names(table)
+	left := b.runtimes(table)
 	for _, r := range done.Runtimes {
-		if names[r.Name] == r.Program {
-			return "", fmt.Errorf("%s was written anew by something that has moved or lost the line %q: take the runtime %s out by hand, and remove %s",
-				done.File, blockBegin, r.Name, recordPath(b.config))
+		if left[r.Name] == r.Program {
+			return "", fmt.Errorf("%s was written anew by something that has moved or lost the line %q", done.File, blockBegin)
 		}
 	}
 	return stripped, nil
@@ -85,7 +86,7 @@ func (blocks) ours(text string, _ *record) string {
 	return text[begin:end]
 }
 
-func (blocks) bare(text string) bool { return strings.TrimSpace(text) == "" }
+func (blocks) bare(text string) bool { return strings.TrimSpace(text) == "" || text == baseTemplate }
 
 // parse reads a TOML file. An error has the file and the line.
 func parse(path, text string) (map[string]any, error) {

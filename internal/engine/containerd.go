@@ -12,7 +12,6 @@ import (
 // containerd is config.toml with what it imports. What counts is the version of the file on the disk: `containerd config
 // dump` always speaks of the newest.
 type containerd struct {
-	blocks
 	path    string
 	version int64
 	plugin  string // whose section the runtimes stand in
@@ -35,18 +34,14 @@ func newContainerd(files *tree, config string) (editor, error) {
 	if err != nil {
 		return nil, err
 	}
-	if strings.HasSuffix(config, ".tmpl") {
+	if strings.HasSuffix(config, templateSuffix) {
 		return newTemplate(config, text), nil
 	}
-	c := containerd{blocks: blocks{config: config}, path: config, files: files}
+	c := containerd{path: config, files: files}
 	if err := c.load(); err != nil {
 		return nil, err
 	}
-	if err := c.check(); err != nil {
-		return nil, err
-	}
-	c.names = func(all map[string]any) map[string]string { return programs(c.runtimes(all)) }
-	return c, nil
+	return c, c.check()
 }
 
 // load reads the file and what it imports, as LoadConfig of containerd does.
@@ -135,9 +130,13 @@ func (c *containerd) check() error {
 	return nil
 }
 
-// runtimes are those of one file.
-func (c containerd) runtimes(table map[string]any) map[string]any {
-	return lookup(table, "plugins", c.plugin, "containerd", "runtimes")
+// containerdRuntimes are those of one file, of any version.
+func containerdRuntimes(all map[string]any) map[string]string {
+	found := map[string]string{}
+	for _, plugin := range plugins {
+		maps.Copy(found, programs(lookup(all, "plugins", plugin, "containerd", "runtimes")))
+	}
+	return found
 }
 
 // merged is the plugin's section in effect.

@@ -91,11 +91,11 @@ func (d docker) insert(runtimes []Runtime) (edit, error) {
 	return edit{d.path, prefix + body, was}, checkDocker(d.path, prefix+body)
 }
 
-func (d docker) strip(text string, done *record) (string, error) {
+func (docker) strip(text string, done *record) (string, error) {
 	if strings.TrimSpace(text) == "" {
 		return text, nil
 	}
-	if err := checkDocker(d.path, text); err != nil {
+	if err := checkDocker(done.File, text); err != nil {
 		return "", err
 	}
 	prefix := text[:len(text)-len(strings.TrimPrefix(text, bom))]
@@ -115,7 +115,7 @@ func (d docker) strip(text string, done *record) (string, error) {
 	return prefix + body, nil
 }
 
-func (d docker) ours(text string, done *record) string {
+func (docker) ours(text string, done *record) string {
 	parts := map[string]string{}
 	for _, r := range done.Runtimes {
 		parts[r.Name] = entryOf(strings.TrimPrefix(text, bom), r.Name).Get("@ugly").Raw
@@ -130,6 +130,6 @@ func (d docker) ours(text string, done *record) string {
 // entryOf is a runtime's entry. Names are checked: they have nothing of gjson's syntax.
 func entryOf(body, name string) gjson.Result { return gjson.Get(body, "runtimes").Get(name) }
 
-func (d docker) bare(text string) bool {
+func (docker) bare(text string) bool {
 	return len(gjson.Parse(strings.TrimPrefix(text, bom)).Map()) == 0
 }

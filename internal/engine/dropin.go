@@ -13,7 +13,7 @@ import (
 // dropin is the configuration of CRI-O and of Podman: a file, and a directory whose files are read after it, in the order
 // of their names.
 type dropin struct {
-	blocks
+	config     string
 	file, text string         // ours in that directory
 	all        map[string]any // what all files say
 	table      []string       // where the runtimes stand
@@ -22,11 +22,17 @@ type dropin struct {
 
 const dropinName = "99-rtshield.conf"
 
+var podmanTable, crioTable = []string{"engine", "runtimes"}, []string{"crio", "runtime", "runtimes"}
+
+func podmanRuntimes(all map[string]any) map[string]string {
+	return programs(lookup(all, podmanTable...))
+}
+func crioRuntimes(all map[string]any) map[string]string { return programs(lookup(all, crioTable...)) }
+
 // newDropin reads what ends in suffix. A table at depth is not put together: the last file that has it counts.
 func newDropin(files *tree, d dropin, suffix string, depth int) (editor, error) {
 	dir := d.config + ".d"
 	d.file, d.all = filepath.Join(dir, dropinName), map[string]any{}
-	d.names = func(all map[string]any) map[string]string { return programs(lookup(all, d.table...)) }
 	paths := []string{d.config}
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -52,7 +58,7 @@ func newDropin(files *tree, d dropin, suffix string, depth int) (editor, error) 
 	return d, err
 }
 
-func (d dropin) known() map[string]string { return d.names(d.all) }
+func (d dropin) known() map[string]string { return programs(lookup(d.all, d.table...)) }
 
 func (d dropin) insert(runtimes []Runtime) (edit, error) {
 	var block strings.Builder
@@ -64,7 +70,7 @@ func (d dropin) insert(runtimes []Runtime) (edit, error) {
 
 // newPodman: containers.conf(5). The program of a runtime is the first of a list that is there.
 func newPodman(files *tree, config string) (editor, error) {
-	d := dropin{blocks: blocks{config: config}, table: []string{"engine", "runtimes"}}
+	d := dropin{config: config, table: podmanTable}
 	d.write = func(out *strings.Builder, _ map[string]any, runtimes []Runtime) {
 		table := map[string]any{}
 		for _, r := range runtimes {
@@ -81,7 +87,7 @@ func newPodman(files *tree, config string) (editor, error) {
 // runtime for which that names any other ("invalid allowed_annotation", 1.26 to 1.36): rtshield.io/* needs nothing there,
 // and must not stand there.
 func newCRIO(files *tree, config string) (editor, error) {
-	d := dropin{blocks: blocks{config: config}, table: []string{"crio", "runtime", "runtimes"}}
+	d := dropin{config: config, table: crioTable}
 	d.write = func(out *strings.Builder, all map[string]any, runtimes []Runtime) {
 		for _, r := range runtimes {
 			table := inheritCRIO(lookup(all, "crio", "runtime"))

@@ -25,16 +25,22 @@ type Engine struct {
 	// Unit is its service, "" if it has none, and Load the verb of systemctl that makes it read the file.
 	Unit, Load string
 	editor     func(files *tree, config string) (editor, error)
+	format     format
 }
 
-// editor knows one engine's format. It is made for one configuration, read from files.
+// editor knows one engine's configuration, read from files.
 type editor interface {
 	// known are the runtimes that the configuration names, and their programs.
 	known() map[string]string
+	// insert says which file has to be edited for these runtimes, and how it then reads.
 	insert(runtimes []Runtime) (edit, error)
-	// strip takes what insert has put into a file out of a text that somebody may have edited since.
+}
+
+// format knows what an editor has put into a file from that file's text alone: whatever has become of the rest.
+type format interface {
+	// strip takes it out of a text that somebody may have edited since.
 	strip(text string, done *record) (string, error)
-	// ours is what insert has put into a text, to be compared.
+	// ours is that part of the text, to be compared.
 	ours(text string, done *record) string
 	// bare says whether a file that insert made has nothing in it but what insert would need for itself.
 	bare(text string) bool
@@ -44,11 +50,11 @@ type editor interface {
 type edit struct{ path, text, was string }
 
 var engines = []Engine{
-	{Name: "docker", Config: "/etc/docker/daemon.json", Unit: "docker", Load: "reload", editor: newDocker},
-	{Name: "containerd", Config: "/etc/containerd/config.toml", Unit: "containerd", Load: "restart", editor: newContainerd},
+	{Name: "docker", Config: "/etc/docker/daemon.json", Unit: "docker", Load: "reload", editor: newDocker, format: docker{}},
+	{Name: "containerd", Config: "/etc/containerd/config.toml", Unit: "containerd", Load: "restart", editor: newContainerd, format: blocks{containerdRuntimes}},
 	// CRI-O reads its runtimes anew on reload too, but only from 1.26 on.
-	{Name: "crio", Config: "/etc/crio/crio.conf", Unit: "crio", Load: "restart", editor: newCRIO},
-	{Name: "podman", Config: "/etc/containers/containers.conf", editor: newPodman},
+	{Name: "crio", Config: "/etc/crio/crio.conf", Unit: "crio", Load: "restart", editor: newCRIO, format: blocks{crioRuntimes}},
+	{Name: "podman", Config: "/etc/containers/containers.conf", editor: newPodman, format: blocks{podmanRuntimes}},
 }
 
 // Engines are all that there are.
@@ -87,7 +93,7 @@ func (e Engine) Install(config string, runtimes []Runtime) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := plan.enter(editor, edit, absent); err != nil {
+	if err := plan.enter(edit, absent); err != nil {
 		return nil, err
 	}
 	return plan, plan.link(absent)
@@ -130,14 +136,10 @@ func (e Engine) withdraw(files *tree, config string, done *record) error {
 			return nil
 		}
 	}
-	editor, err := e.editor(files, config)
-	if err != nil {
-		return err
+	if text, err = e.format.strip(text, done); err != nil {
+		return fmt.Errorf("%w: take %s out by hand, and remove %s", err, strings.Join(done.names(), ", "), recordPath(config))
 	}
-	if text, err = editor.strip(text, done); err != nil {
-		return err
-	}
-	if !done.Existed && editor.bare(text) {
+	if !done.Existed && e.format.bare(text) {
 		files.remove(done.File)
 		return nil
 	}

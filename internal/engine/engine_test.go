@@ -248,11 +248,27 @@ func TestAProgramThatWritesTheFileAnewWithoutOurLinesIsNamed(t *testing.T) {
 	text := strings.ReplaceAll(s.files(t)[s.config], "# rtshield", "# ")
 	s.put(t, s.config, text)
 	_, err := s.engine.Uninstall(s.config)
-	if err == nil || !strings.Contains(err.Error(), "take the runtime rtshield out by hand") || strings.Contains(err.Error(), "\n") {
+	if err == nil || !strings.Contains(err.Error(), "take rtshield, rtshield-fifo out by hand") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("uninstall says %v", err)
 	}
 	if s.files(t)[s.config] != text {
 		t.Error("it was changed")
+	}
+}
+
+func TestUninstallNeedsNothingButItsOwnPart(t *testing.T) {
+	for name, text := range map[string]string{
+		"containerd/kubeadm-v2": "version = 1\ndisabled_plugins = [\"cri\"]\nimports = [\"/no/such/file\"]\n",
+		"containerd/kubeadm-v3": "version = 9\n",
+	} {
+		s := lay(t, engineOf(t, "containerd"), "testdata/"+name)
+		s.install(t, asked...)
+		begin, end, _ := findBlock(s.files(t)[s.config])
+		s.put(t, s.config, text+s.files(t)[s.config][begin:end])
+		s.uninstall(t)
+		if now := s.files(t)[s.config]; now != strings.TrimSuffix(text, "\n") {
+			t.Errorf("%s: left is %q", name, now)
+		}
 	}
 }
 

@@ -25,7 +25,7 @@ type Plan struct {
 }
 
 // enter plans the edit of a file. One that would only move what is there already is none.
-func (p *Plan) enter(editor editor, edit edit, runtimes []Runtime) error {
+func (p *Plan) enter(edit edit, runtimes []Runtime) error {
 	path, text := edit.path, edit.text
 	base, exists, err := p.files.read(path)
 	if err != nil {
@@ -39,7 +39,7 @@ func (p *Plan) enter(editor editor, edit edit, runtimes []Runtime) error {
 	if p.before != nil {
 		p.after.Links = slices.Clone(p.before.Links)
 		p.after.Dirs = append(slices.Clone(p.before.Dirs), p.after.Dirs...)
-		if p.before.File == path && disk.exists && editor.ours(disk.text, p.before) == editor.ours(text, p.after) {
+		if p.before.File == path && disk.exists && p.Engine.format.ours(disk.text, p.before) == p.Engine.format.ours(text, p.after) {
 			p.files.forget()
 			old := *p.before
 			old.Runtimes, p.after = runtimes, &old

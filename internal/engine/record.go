@@ -44,3 +44,10 @@ func (r *record) text() string {
 	text, _ := json.MarshalIndent(r, "", "  ") // strings and booleans
 	return string(text) + "\n"
 }
+
+func (r *record) names() (names []string) {
+	for _, runtime := range r.Runtimes {
+		names = append(names, runtime.Name)
+	}
+	return names
+}

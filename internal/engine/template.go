@@ -8,10 +8,9 @@ import (
 
 // template is the config.toml.tmpl that k3s and RKE2 make containerd's configuration from. It is no TOML until they have
 // filled it in, so it is searched and not read.
-type template struct {
-	blocks
-	text, plugin string
-}
+type template struct{ config, text, plugin string }
+
+const templateSuffix = ".tmpl"
 
 func newTemplate(config, text string) editor {
 	version := int64(2)
@@ -21,7 +20,7 @@ func newTemplate(config, text string) editor {
 	if found := regexp.MustCompile(`(?m)^\s*version\s*=\s*(\d)`).FindStringSubmatch(text); found != nil {
 		version = int64(found[1][0] - '0')
 	}
-	return template{blocks{config: config}, text, plugins[version]}
+	return template{config, text, plugins[version]}
 }
 
 func (t template) known() map[string]string {
@@ -61,8 +60,3 @@ func (t template) insert(runtimes []Runtime) (edit, error) {
 
 // baseTemplate is all that k3s itself would write.
 const baseTemplate = "{{ template \"base\" . }}\n"
-
-func (t template) strip(text string, _ *record) (string, error) { return dropBlock(text), nil }
-func (t template) bare(text string) bool {
-	return strings.TrimSpace(text) == "" || text == baseTemplate
-}
