@@ -49,6 +49,7 @@ need libseccomp-dev pkg-config --exists libseccomp
 need docker.io command -v dockerd
 need runc command -v runc
 need crun command -v crun
+need podman command -v podman
 need strace command -v strace
 need jq command -v jq
 need qemu-system-x86 command -v qemu-system-x86_64
