@@ -156,7 +156,7 @@ func (c containerd) known() map[string]string {
 }
 
 func (c containerd) insert(runtimes []Runtime) (edit, error) {
-	path, copied := c.place()
+	path, source := c.place()
 	text, _, err := c.files.read(path)
 	if err != nil {
 		return edit{}, err
@@ -167,7 +167,11 @@ func (c containerd) insert(runtimes []Runtime) (edit, error) {
 		fmt.Fprintf(&block, "version = %d\n", c.version)
 	}
 	tables := c.entries(runtimes)
-	if copied != nil {
+	like := c.path
+	if source != nil {
+		like = source.path
+		again, _ := parse(source.path, source.text) // not to be changed under others
+		copied := lookup(again, "plugins", c.plugin)
 		block.WriteString("# containerd 1 takes the whole of this plugin's settings from the last file that has any: these are copies.\n" +
 			"# After a change of the others, `rtshield install containerd` makes them anew.\n")
 		overlay(copied, map[string]any{"containerd": map[string]any{"runtimes": tables}}, math.MaxInt)
@@ -181,7 +185,7 @@ func (c containerd) insert(runtimes []Runtime) (edit, error) {
 	if _, err := parse(path, fresh); err != nil {
 		return edit{}, fmt.Errorf("no section can be added at the end, as the tables above it are written inline: %w", err)
 	}
-	return edit{path: path, text: fresh}, c.allowed(path)
+	return edit{path: path, text: fresh, like: like}, c.allowed(path)
 }
 
 // allowed refuses to edit what another program writes anew at each of its starts: k3s and RKE2, k0s.
@@ -199,10 +203,10 @@ func (c containerd) allowed(path string) error {
 	return err
 }
 
-// place says where the runtimes go, and with which copy of the section. A drop-in is best. But before version 3 of the
+// place says where the runtimes go, and with a copy of which file's section. A drop-in is best. But before version 3 of the
 // format containerd may be 1.x, which does not put sections of a plugin together: what the last file with one says is all
 // that counts. There a drop-in has to repeat it, and has to be the last.
-func (c containerd) place() (path string, copied map[string]any) {
+func (c containerd) place() (path string, copied *source) {
 	last := -1
 	for i, s := range c.sources {
 		if lookup(s.table, "plugins", c.plugin) != nil {
@@ -218,8 +222,7 @@ func (c containerd) place() (path string, copied map[string]any) {
 		case c.version > 2 || last < 0 || at == last:
 			return dropin, nil
 		case at > last:
-			again, _ := parse(c.sources[last].path, c.sources[last].text)
-			return dropin, lookup(again, "plugins", c.plugin)
+			return dropin, &c.sources[last]
 		}
 	}
 	if c.version > 2 || last < 0 {

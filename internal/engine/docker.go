@@ -88,7 +88,7 @@ func (d docker) insert(runtimes []Runtime) (edit, error) {
 		body = addMember(body, []string{"runtimes"}, r.Name, "{}")
 		body = addMember(body, []string{"runtimes", r.Name}, "path", string(program))
 	}
-	return edit{d.path, prefix + body, was}, checkDocker(d.path, prefix+body)
+	return edit{path: d.path, text: prefix + body, was: was}, checkDocker(d.path, prefix+body)
 }
 
 func (docker) strip(text string, done *record) (string, error) {

@@ -65,7 +65,7 @@ func (d dropin) insert(runtimes []Runtime) (edit, error) {
 	d.write(&block, d.all, runtimes)
 	text := addBlock(d.text, block.String())
 	_, err := parse(d.file, text)
-	return edit{path: d.file, text: text}, err
+	return edit{path: d.file, text: text, like: d.config}, err
 }
 
 // newPodman: containers.conf(5). The program of a runtime is the first of a list that is there.

@@ -46,8 +46,14 @@ type format interface {
 	bare(text string) bool
 }
 
-// edit is how a file shall read. Was is what the entries were put into, where that was empty.
-type edit struct{ path, text, was string }
+// edit is how a file shall read.
+type edit struct {
+	path, text string
+	// was is what the entries were put into, where that was empty.
+	was string
+	// like is the file whose owner and mode a new one gets: what it repeats may have passwords in it.
+	like string
+}
 
 var engines = []Engine{
 	{Name: "docker", Config: "/etc/docker/daemon.json", Unit: "docker", Load: "reload", editor: newDocker, format: docker{}},
@@ -75,9 +81,11 @@ func (e Engine) Install(config string, runtimes []Runtime) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	var have []Runtime
 	if plan.before != nil {
-		runtimes = union(plan.before.Runtimes, runtimes)
+		have = plan.before.Runtimes
 	}
+	runtimes = union(have, runtimes)
 	editor, err := e.editor(plan.files, config)
 	if err != nil {
 		return nil, err

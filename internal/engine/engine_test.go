@@ -94,8 +94,14 @@ func TestADropInOfVersion2RepeatsTheSettingsThatItHides(t *testing.T) {
 		s := lay(t, engineOf(t, "containerd"), "testdata/containerd/"+from)
 		hidden := s.dir + "/" + last
 		was := lookup(decode(t, hidden, s.files(t)[hidden]), "plugins", plugins[2])
-		s.install(t, asked...)
+		if err := os.Chmod(hidden, 0o600); err != nil { // there may be a registry's password in it
+			t.Fatal(err)
+		}
+		s.install(t, append(asked, asked...)...)
 		path := s.edited(t)
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", from, info.Mode(), err)
+		}
 		all := decode(t, path, s.files(t)[path])
 		if all["version"] != int64(2) {
 			t.Errorf("%s: version %v", from, all["version"])

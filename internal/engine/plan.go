@@ -21,6 +21,7 @@ type Plan struct {
 	before, after *record
 	// backup is the text that is kept of the file that is edited.
 	backup file
+	like   string
 	links  []Runtime
 }
 
@@ -50,6 +51,7 @@ func (p *Plan) enter(edit edit, runtimes []Runtime) error {
 		p.after.Before, p.after.Backup, p.backup = sum(base), backupPath(path), file{base, true}
 	}
 	p.files.write(path, text)
+	p.like = edit.like
 	return nil
 }
 
@@ -225,7 +227,11 @@ func (p *Plan) write() error {
 		if want := p.files.now[path]; !want.exists {
 			err = remove(path)
 		} else {
-			err = replace(path, path, want.text)
+			like := path
+			if !now.exists {
+				like = p.like
+			}
+			err = replace(path, like, want.text)
 		}
 		if err != nil {
 			return err
