@@ -49,12 +49,17 @@ func (s shop) ok(words ...string) string {
 	return out
 }
 
+// podman is its command line, with nothing of the host's.
+func (s shop) podman(words ...string) []string {
+	return append([]string{"podman", "--root", s.Path("root"), "--runroot", s.Path("run"), "--tmpdir", s.Path("tmp"),
+		"--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--events-backend", "none"}, words...)
+}
+
 // run runs a container, and says how its first process was scheduled.
 func (s shop) run(runtime string) string {
 	s.Helper()
-	return testhost.Told(s.T, s.ok("podman", "--root", s.Path("root"), "--runroot", s.Path("run"), "--tmpdir", s.Path("tmp"),
-		"--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--events-backend", "none", "--runtime", runtime,
-		"run", "--rm", "--network", "none", "--cgroup-parent", s.Cgroup, "--log-driver", "none", "--rootfs", s.Path("rootfs"), "sh", "-c", testhost.Tell))
+	return testhost.Told(s.T, s.ok(s.podman("--runtime", runtime, "run", "--rm", "--network", "none", "--cgroup-parent", s.Cgroup,
+		"--log-driver", "none", "--rootfs", s.Path("rootfs"), "sh", "-c", testhost.Tell)...))
 }
 
 func open(t *testing.T) shop {
@@ -145,7 +150,7 @@ func TestInstallIsAllThatPodmanNeeds(t *testing.T) {
 	}
 	s := open(t)
 	file := "/etc/containers/containers.conf.d/99-rtshield.conf"
-	if _, err := s.inside("podman", "--runtime", "rtshield", "info"); err == nil {
+	if _, err := s.inside(s.podman("--runtime", "rtshield", "info")...); err == nil {
 		t.Error("podman knows rtshield already")
 	}
 	s.ok(s.program, "install", "podman", "--class", "fifo")
