@@ -23,7 +23,7 @@ func diff(path string, was, now file) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "--- %s\n+++ %s\n@@ -%s +%s @@\n", label(path, was), label(path, now),
 		span(from, len(old)-tail+before), span(from, len(fresh)-tail+before))
-	print := func(mark string, lines []string) {
+	write := func(mark string, lines []string) {
 		for _, line := range lines {
 			text, ended := strings.CutSuffix(line, "\n")
 			out.WriteString(mark + text + "\n")
@@ -32,10 +32,10 @@ func diff(path string, was, now file) string {
 			}
 		}
 	}
-	print(" ", old[from:head])
-	print("-", old[head:len(old)-tail])
-	print("+", fresh[head:len(fresh)-tail])
-	print(" ", old[len(old)-tail:len(old)-tail+before])
+	write(" ", old[from:head])
+	write("-", old[head:len(old)-tail])
+	write("+", fresh[head:len(fresh)-tail])
+	write(" ", old[len(old)-tail:len(old)-tail+before])
 	return out.String()
 }
 
