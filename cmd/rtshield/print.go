@@ -42,6 +42,11 @@ func printStatus(w io.Writer, now *status.Status) {
 	}
 	table.Flush()
 	for _, grant := range now.Grants {
+		if !grant.ExecCPUs.IsEmpty() {
+			fmt.Fprintf(w, "\nexec into %s runs on CPU %s\n", grant.Name, grant.ExecCPUs)
+		}
+	}
+	for _, grant := range now.Grants {
 		printInterference(w, grant)
 	}
 	for _, grant := range now.Grants {
@@ -67,6 +72,9 @@ func printExplanation(w io.Writer, e *runtime.Explanation) {
 		e.Grant.CPUs, e.Grant.Mems, e.Grant.PolicyText(), e.Grant.Class, e.Grant.Level, e.Grant.IRQ)
 	if !e.Grant.Idle.IsEmpty() {
 		fmt.Fprintf(w, "kept idle: CPU %s (siblings)\n", e.Grant.Idle)
+	}
+	if !e.Grant.ExecCPUs.IsEmpty() {
+		fmt.Fprintf(w, "exec runs on: CPU %s (housekeeping)\n", e.Grant.ExecCPUs)
 	}
 	if power := e.Grant.Power.String(); power != "" {
 		fmt.Fprintf(w, "power: %s\n", power)

@@ -50,6 +50,9 @@ func Decide(classes map[string]Class, layout Layout, host Host, ledger *Ledger, 
 			return Grant{}, err
 		}
 	}
+	if err := lendForExec(&grant, terms.Class, layout, ledger); err != nil {
+		return Grant{}, err
+	}
 	if err := setLevel(&grant, layout, host, request, terms); err != nil {
 		return Grant{}, err
 	}
@@ -98,8 +101,7 @@ func budgetShare(root, asked Budget, cpus, pool int) Budget {
 }
 
 func allocate(layout Layout, topo Topology, grants []Grant, request Request, terms Terms) (cpus, idle cpuset.CPUSet, err error) {
-	held := heldBy(grants)
-	free := layout.Pool.Difference(held)
+	free := layout.Pool.Difference(takenBy(grants))
 	if !terms.Explicit.IsEmpty() {
 		return explicitSet(layout, topo, grants, free, request, terms)
 	}

@@ -35,7 +35,7 @@ func (g Grant) Moves(update Update) (to CPUs, moves bool, err error) {
 	if err != nil {
 		return to, false, fmt.Errorf("update of container %s: cpus %w", g.Name, err)
 	}
-	return to, !to.Equals(g.CPUs.CPUSet), nil
+	return to, !to.Equals(g.CPUs.CPUSet) && !to.Equals(g.Cpuset().CPUSet), nil
 }
 
 // Accept holds an update to a container's grant. What it leaves out, says as the grant has it, or repeats of what the engine
@@ -47,7 +47,7 @@ func (g Grant) Accept(update Update) error {
 	if _, moves, err := g.Moves(update); err != nil {
 		return err
 	} else if moves {
-		return refuse("CPU "+update.CPUs, "it holds CPU "+g.CPUs.String()+" (class "+g.Class+")",
+		return refuse("CPU "+update.CPUs, "it holds CPU "+g.CPUsText()+" (class "+g.Class+")",
 			`leave the CPUs out, create it anew, or let the engine choose them ([layout] cpus_from = "engine")`)
 	}
 	if update.Mems != "" && update.Mems != g.Asked.Mems {
@@ -91,7 +91,7 @@ func Relocate(classes map[string]Class, layout Layout, topo Topology, ledger *Le
 		return grant, fmt.Errorf("container %s cannot move to CPU %s: this host has no cpuset controller", grant.Name, to)
 	}
 	others := without(ledger.Grants, func(g Grant) bool { return g.Key == grant.Key })
-	cpus, idle, err := explicitSet(layout, topo, others, layout.Pool.Difference(heldBy(others)),
+	cpus, idle, err := explicitSet(layout, topo, others, layout.Pool.Difference(takenBy(others)).Difference(grant.ExecCPUs.CPUSet),
 		Request{Key: grant.Key, Name: grant.Name}, Terms{Explicit: to.CPUSet, SMT: grant.SMT})
 	if err != nil {
 		return grant, err
