@@ -76,6 +76,7 @@ func TestErrorsGiveFileLineAndExpectation(t *testing.T) {
 		{"[class.fifo]\nexec_cpus = \"housekeeping\"\npartition = \"root\"", `p.toml:2: exec_cpus = "housekeeping": expected "container" beside partition = "root"`},
 		{"[class.fifo]\nexec_cpus = \"housekeeping\"\npartition = \"isolated\"", `"container" beside partition = "isolated"`},
 		{"[class.fifo]\nexec_cpus = \"housekeeping\"\nrequire_level = \"partition\"", `"container" beside require_level = "partition"`},
+		{"[class.deadline]\nexec_cpus = \"housekeeping\"", `"container" beside policy = "deadline"`},
 		{"[class.fifo]\nfair_server = \"on\"", `p.toml:2: fair_server = "on": expected "keep" or "off"`},
 	} {
 		_, err := Parse("p.toml", []byte(c.text))

@@ -210,7 +210,8 @@ func (c Class) Validate() error {
 	return c.Power.Validate()
 }
 
-// validateExecCPUs: housekeeping CPUs are for ordinary work, and a partition has no CPU but its own.
+// validateExecCPUs: housekeeping CPUs are for ordinary work, a partition has no CPU but its own, and SCHED_DEADLINE wants an
+// affinity that spans a whole root domain.
 func (c Class) validateExecCPUs() error {
 	if c.ExecCPUs != ExecOnHousekeeping {
 		return nil
@@ -225,6 +226,8 @@ func (c Class) validateExecCPUs() error {
 		return beside("partition", c.Partition)
 	case c.RequireLevel == LevelPartition:
 		return beside("require_level", c.RequireLevel)
+	case c.Policy == Deadline:
+		return beside("policy", string(c.Policy))
 	}
 	return nil
 }
