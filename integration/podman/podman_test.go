@@ -59,7 +59,9 @@ func (s shop) podman(words ...string) []string {
 func (s shop) run(runtime string) string {
 	s.Helper()
 	return testhost.Told(s.T, s.ok(s.podman("--runtime", runtime, "run", "--rm", "--network", "none", "--cgroup-parent", s.Cgroup,
-		"--log-driver", "none", "--rootfs", s.Path("rootfs"), "sh", "-c", testhost.Tell)...))
+		"--log-driver", "none",
+		"--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024", // its own are above those of a root without CAP_SYS_RESOURCE
+		"--rootfs", s.Path("rootfs"), "sh", "-c", testhost.Tell)...))
 }
 
 func open(t *testing.T) shop {
