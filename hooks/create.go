@@ -62,7 +62,8 @@ func (c call) fulfil(session *shield.Session, grant *shield.Grant) error {
 		return err
 	}
 	for _, refused := range report.Refused {
-		if refused.For == c.key && !reaches(refused.Now, bound.CPUs) {
+		// One that the kernel manages itself may be on the container's CPUs already.
+		if refused.For == c.key && !shield.Reaching(bound.CPUs.CPUSet)(refused.Now) {
 			return fmt.Errorf("container %s claims irq %s, which arrives on CPU %s: %s: choose CPUs there (rtshield.io/cpuset), or leave it out",
 				name, refused.Name, refused.Now, reconcile.Reason(refused.Err))
 		}
@@ -89,12 +90,6 @@ func (c call) fulfil(session *shield.Session, grant *shield.Grant) error {
 		return err
 	}
 	return c.checkPolicy(*grant)
-}
-
-// reaches: an interrupt that the kernel manages itself may be on the container's CPUs already.
-func reaches(list string, cpus shield.CPUs) bool {
-	now, err := shield.ParseCPUs(list)
-	return err == nil && !now.Intersection(cpus.CPUSet).IsEmpty()
 }
 
 func (c call) budgetError(name string, refused reconcile.Refusal) error {

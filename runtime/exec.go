@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/rtshield/rtshield/internal/config"
 	"github.com/rtshield/rtshield/internal/shield"
 	"github.com/rtshield/rtshield/runtime/argv"
 	"github.com/rtshield/rtshield/runtime/delegate"
@@ -22,34 +21,26 @@ import (
 // copy the scheduler of the container's own process into it, and a health check at FIFO would stop what it looks after. Where
 // the class says inherit, it runs as the container does.
 func execute(inv argv.Invocation) (int, error) {
-	path, err := delegate.Resolve()
-	if err != nil {
+	e, err := find(inv)
+	if err = errors.Join(err, e.unread()); err != nil {
 		return 1, err
 	}
-	dir, err := config.StateDir()
-	if unread := (*fs.PathError)(nil); errors.As(err, &unread) { // it may name another ledger
-		return 1, err
+	if e.idle {
+		return 1, delegate.Become(e.delegate, inv.Argv)
 	}
-	store := shield.Store{Dir: dir}
-	if !store.Exists() {
-		return 1, delegate.Become(path, inv.Argv)
-	}
-	if store.BootID, err = system.BootID(); err != nil {
-		return 1, err
-	}
-	ledger, err := store.Peek()
+	ledger, err := e.store.Peek()
 	if err != nil {
 		return 1, fmt.Errorf("exec into container %s could run real-time: %w", inv.ID, err)
 	}
-	grant := ledger.Grant(shield.Key{Root: stateRoot(inv.Root, path), ID: inv.ID})
+	grant := ledger.Grant(e.key)
 	// Without --process the delegate starts from config.json, which has no scheduler any more.
 	if grant == nil || inv.Process == "" && grant.Exec != shield.Inherit {
-		return 1, delegate.Become(path, inv.Argv)
+		return 1, delegate.Become(e.delegate, inv.Argv)
 	}
 	data, err := process(inv, *grant)
 	switch {
 	case errors.Is(err, errNothing), errors.Is(err, fs.ErrNotExist): // the delegate has its own words for this
-		return 1, delegate.Become(path, inv.Argv)
+		return 1, delegate.Become(e.delegate, inv.Argv)
 	case err != nil:
 		return 1, fmt.Errorf("exec into container %s: %w", inv.ID, err)
 	}
@@ -62,7 +53,7 @@ func execute(inv argv.Invocation) (int, error) {
 	if err != nil {
 		return 1, fmt.Errorf("process for the delegate: %w", err)
 	}
-	return 1, delegate.Become(path, inv.Replace("process", fmt.Sprintf("/proc/self/fd/%d", fd)))
+	return 1, delegate.Become(e.delegate, inv.Replace("process", fmt.Sprintf("/proc/self/fd/%d", fd)))
 }
 
 // process gives the JSON of what is to be added. What cannot be read as such goes to the delegate as it is.

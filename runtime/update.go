@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/rtshield/rtshield/internal/config"
 	"github.com/rtshield/rtshield/internal/privilege"
 	"github.com/rtshield/rtshield/internal/shield"
 	"github.com/rtshield/rtshield/runtime/argv"
@@ -20,12 +19,8 @@ import (
 
 // change is one call of the verb update.
 type change struct {
-	inv      argv.Invocation
-	delegate string
-	key      shield.Key
-	config   config.Config
-	store    shield.Store
-	asked    shield.Update
+	existing
+	asked shield.Update
 	// resources is what --resources gave, data its text. Nil where the call has flags.
 	resources *spec.Resources
 	data      []byte
@@ -40,32 +35,20 @@ func update(inv argv.Invocation) (int, error) {
 	if privilege.Shield() != nil { // nobody is shielded here
 		return 1, delegate.PassOn(inv.Argv)
 	}
-	path, err := delegate.Resolve()
-	if err != nil {
+	e, err := find(inv)
+	if err = errors.Join(err, e.unread()); err != nil {
 		return 1, err
 	}
-	c := &change{inv: inv, delegate: path, key: shield.Key{Root: stateRoot(inv.Root, path), ID: inv.ID}}
-	// Beside a policy file that is wrong, as for delete. One that cannot be read may name another ledger.
-	var unread *fs.PathError
-	if c.config, err = config.Load(); errors.As(err, &unread) {
-		return 1, err
-	} else if err != nil {
-		c.config = config.Default()
+	if e.idle {
+		return 1, delegate.Become(e.delegate, inv.Argv)
 	}
-	c.store.Dir = c.config.State
-	always := c.config.Layout.Reserve == "always"
-	if !always && !c.store.Exists() {
-		return 1, delegate.Become(path, inv.Argv)
-	}
-	if c.store.BootID, err = system.BootID(); err != nil {
-		return 1, err
-	}
+	c := &change{existing: e}
 	ledger, err := c.store.Peek()
 	if err != nil {
 		return 1, fmt.Errorf("update of container %s could take from a shield: %w", inv.ID, err)
 	}
 	if err := c.read(); err != nil {
-		if errors.Is(err, spec.ErrNotJSON) || errors.Is(err, errNothing) { // the delegate has its own words for this
+		if errors.Is(err, spec.ErrNotJSON) || errors.Is(err, errNothing) || errors.Is(err, fs.ErrNotExist) { // the delegate has its own words for this
 			return c.pass()
 		}
 		return 1, fmt.Errorf("update of container %s: %w", inv.ID, err)
@@ -89,7 +72,7 @@ func (c *change) read() error {
 	if name != "-" {
 		var err error
 		if file, err = os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0); err != nil {
-			return fmt.Errorf("update of container %s: resources: %w", c.inv.ID, err)
+			return fmt.Errorf("resources: %w", err)
 		}
 		defer file.Close()
 	}

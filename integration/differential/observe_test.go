@@ -15,8 +15,9 @@ import (
 	"github.com/rtshield/rtshield/integration/snapshot"
 )
 
-// varying is what differs between two calls of the same program: the time, a pid, an inode, the usage of a moment.
-var varying = regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+(Z|[+-]\d\d:\d\d)|\b\d{2,}\b|\d+\.\d+|\(0x[0-9a-f]+\)`)
+// varying is what differs between two calls of the same program: the time, a pid, an inode, an
+// address, the usage of a moment.
+var varying = regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+(Z|[+-]\d\d:\d\d)|\b\d{2,}\b|\d+\.\d+|0x[0-9a-f]+|\b[0-9a-f]{9,}\b`)
 
 // plain makes two outputs comparable.
 func plain(text string) string { return varying.ReplaceAllString(text, "#") }

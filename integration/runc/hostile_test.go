@@ -19,6 +19,7 @@ import (
 	"github.com/rtshield/rtshield/integration/demo/bundle"
 	"github.com/rtshield/rtshield/integration/runc/rig"
 	"github.com/rtshield/rtshield/integration/testhost"
+	"github.com/rtshield/rtshield/internal/shield"
 )
 
 func TestAnIDThatIsNoneIsRefusedInTheDelegatesWordsAndLeavesNothing(t *testing.T) {
@@ -176,8 +177,8 @@ func TestHooksGetAFixedEnvironmentAndATimeout(t *testing.T) {
 		}
 		all := r.Config(b).Hooks
 		for _, hook := range append(all.CreateRuntime, all.Poststop...) {
-			if hook.Timeout == nil || *hook.Timeout <= 0 || *hook.Timeout > 30 {
-				r.Errorf("hook %v has timeout %v", hook.Args, hook.Timeout)
+			if hook.Timeout == nil || *hook.Timeout != shield.HookTimeout {
+				r.Errorf("hook %v has another timeout than %d s", hook.Args, shield.HookTimeout)
 			}
 		}
 		r.AsBefore("afterwards")

@@ -28,7 +28,7 @@ var overlay embed.FS
 type Payload struct {
 	// Rtshield is the program under test, Guest the test binary, Loop the busy loop of integration/hog.
 	Rtshield, Guest, Loop string
-	// Delegates holds the runtimes by their paths in the guest.
+	// Delegates holds the runtimes, and what they call, by their paths in the guest.
 	Delegates map[string]string
 	// Processors is an ACPI table for the VM itself, see Processors.
 	Processors string

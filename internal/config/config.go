@@ -72,18 +72,6 @@ func Load() (Config, error) {
 	return config, nil
 }
 
-// StateDir gives the ledger's directory for verbs that must work beside a broken policy file: what the file says if it
-// can be read, else the default, with the reason. A container that was started under another directory is released by its
-// own poststop hook, which carries its directory with it.
-func StateDir() (string, error) {
-	config, err := Load()
-	if err != nil {
-		return DefaultState, err
-	}
-	return config.State, nil
-}
-
-// readTrusted reads the file if only root can have written it: it says who may outrank the kernel's own threads.
 func readTrusted(path string) ([]byte, error) {
 	if err := privilege.Trusted(path); err != nil {
 		return nil, fmt.Errorf("policy file: %w", err)
@@ -124,6 +112,9 @@ func Parse(path string, data []byte) (Config, error) {
 		return Config{}, at(err, "layout")
 	}
 	for name, written := range parsed.Class {
+		if name == "" || strings.ContainsFunc(name, notBare) {
+			return Config{}, at(option("class", name, "a name of letters, digits, - and _"))
+		}
 		built, err := written.build(name)
 		if err != nil {
 			return Config{}, at(err, "class", name)

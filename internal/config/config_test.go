@@ -57,6 +57,7 @@ func TestErrorsGiveFileLineAndExpectation(t *testing.T) {
 		{"[class.fifo]\nsmt = \"yes\"", `p.toml:2: smt = "yes": expected one of ["prefer" "require" "isolate"]`},
 		{"[class.fifo]\nprority = 1", `p.toml:2: unknown key "class.fifo.prority"`},
 		{"[class.mine]\ncpus = 2", `policy = "": expected a policy, as class mine is not built in`},
+		{"[class.\"a\\nb\"]\npolicy = \"rr\"", `p.toml: class = "a\nb": expected a name of letters, digits, - and _`},
 		{"[layout]\nshield = \"2-x\"", `p.toml:2: shield = "2-x": expected "auto" or a list of CPUs`},
 		{"layout.reserve = \"sometimes\"", `p.toml:1: reserve = "sometimes": expected "on-demand" or "always"`},
 		{"[runtime]\ndelegates = [\"./runc\"]", `p.toml:2: delegates = "./runc": expected names, or absolute paths`},

@@ -25,10 +25,13 @@ func decodeError(path string, err error) error {
 	var wrong *toml.DecodeError
 	if errors.As(err, &wrong) {
 		line, _ := wrong.Position()
-		return fmt.Errorf("%s:%d: %s", path, line, strings.TrimPrefix(wrong.Error(), "toml: "))
+		return fmt.Errorf("%s:%d: %s", path, line, oneLine.Replace(strings.TrimPrefix(wrong.Error(), "toml: ")))
 	}
-	return fmt.Errorf("%s: %w", path, err)
+	return fmt.Errorf("%s: %s", path, oneLine.Replace(err.Error()))
 }
+
+// oneLine is for the decoder's words, which have keys as they stand in the file.
+var oneLine = strings.NewReplacer("\n", `\n`, "\r", `\r`)
 
 // knownKeys names what could have stood where key stands.
 func knownKeys(key []string) string {
@@ -61,8 +64,16 @@ func locate(path string, data []byte, problem error, table []string) error {
 			return fmt.Errorf("%s:%d: %w", path, line, problem)
 		}
 	}
+	if len(table) == 0 {
+		return fmt.Errorf("%s: %w", path, problem)
+	}
 	return fmt.Errorf("%s: [%s] %w", path, strings.Join(table, "."), problem)
 }
+
+// notBare: TOML wants quotes around keys that have it.
+func notBare(r rune) bool { return !strings.ContainsRune(bare, r) }
+
+const bare = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 
 func lineOf(data []byte, wanted []string) int {
 	parser := unstable.Parser{}
@@ -78,7 +89,7 @@ func lineOf(data []byte, wanted []string) int {
 		case unstable.Table, unstable.ArrayTable:
 			table = key
 		case unstable.KeyValue:
-			if full := append(slices.Clone(table), key...); slices.Equal(full, wanted) {
+			if full := append(slices.Clone(table), key...); slices.EqualFunc(full, wanted, strings.EqualFold) {
 				return lineAt(data, parser, expression)
 			}
 		}

@@ -39,6 +39,29 @@ func (r Root) Read(parts ...string) (string, error) {
 	return readAll(fd, path)
 }
 
+// ReadOnce is Read for what the kernel hands out whole, as it does /proc/PID/stat and the attributes of sysfs: it spares the
+// call that would find the end.
+func (r Root) ReadOnce(parts ...string) (string, error) {
+	path := r.Path(parts...)
+	fd, err := open(path, unix.O_RDONLY)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(fd)
+	scratch.Lock()
+	defer scratch.Unlock()
+	for {
+		n, err := unix.Read(fd, scratch.bytes[:])
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return "", &os.PathError{Op: "read", Path: path, Err: err}
+		default:
+			return string(bytes.TrimRight(scratch.bytes[:n], "\n")), nil
+		}
+	}
+}
+
 // ReadMode is Read with the file's permission bits.
 func (r Root) ReadMode(parts ...string) (text string, mode uint32, err error) {
 	path := r.Path(parts...)

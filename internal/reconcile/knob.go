@@ -118,9 +118,25 @@ func set(root host.Root, setting shield.Setting, deadline time.Time) error {
 		if err != nil {
 			return err
 		}
-		return task.SetAffinity(tid, cpus)
+		return setAffinity(tid, setting, cpus)
 	}
 	return fmt.Errorf("unknown knob %s", setting.Knob)
+}
+
+// setAffinity tells a thread of the root to stay off a partition that it was not told of: born while the partition was made,
+// it has what its parent had (cpuset_fork leaves the root's alone). Told that again, it gets it less the partition, and with
+// the partition's end the kernel gives it all back, also to its children, which would keep a shorter list for good.
+func setAffinity(tid int, setting shield.Setting, cpus cpuset.CPUSet) error {
+	if setting.Clipped {
+		had, err := cpuset.Parse(setting.Baseline)
+		if err == nil {
+			err = task.SetAffinity(tid, had)
+		}
+		if now, readErr := task.Affinity(tid); err == nil && readErr == nil && now.Equals(cpus) {
+			return nil
+		}
+	}
+	return task.SetAffinity(tid, cpus)
 }
 
 func read(root host.Root, knob shield.Knob) (string, error) {

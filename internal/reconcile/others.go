@@ -174,23 +174,65 @@ func holdsExempt(root host.Root, ledger *shield.Ledger, dir string) (bool, error
 	if gone(err) || errors.Is(err, unix.EOPNOTSUPP) { // a threaded subtree's inner directory
 		return false, nil
 	}
+	exempt := newExemption(root, ledger)
 	for _, tid := range tids {
+		if exempt.inherited(tid) {
+			return true, nil
+		}
 		stat, readErr := task.Read(root, tid)
 		switch {
 		case gone(readErr):
 		case readErr != nil:
 			return false, readErr
-		case isExempt(root, ledger, tid, stat):
+		case exempt.holds(tid, stat):
 			return true, nil
 		}
 	}
 	return false, err
 }
 
-// isExempt looks at a thread's own name and at its process's.
-func isExempt(root host.Root, ledger *shield.Ledger, tid int, stat task.Stat) bool {
-	if len(ledger.Exempt) == 0 {
+// exemption knows the threads that the administrator keeps where they are: by their own name, or by their process's, which
+// is that of its first thread.
+type exemption struct {
+	root     host.Root
+	patterns []string
+	process  map[int]bool // by thread, once its process was looked at
+}
+
+func newExemption(root host.Root, ledger *shield.Ledger) exemption {
+	return exemption{root, ledger.Exempt, map[int]bool{}}
+}
+
+// inherited says whether a thread is known to be exempt as one of its process's, without reading anything.
+func (e exemption) inherited(tid int) bool { return e.process[tid] }
+
+func (e exemption) holds(tid int, stat task.Stat) bool {
+	if len(e.patterns) == 0 {
 		return false
 	}
-	return task.Matches(ledger.Exempt, stat.Comm) || !stat.Kernel && !task.Leads(tid) && task.Matches(ledger.Exempt, task.ProcessName(root, tid))
+	own := task.Matches(e.patterns, stat.Comm)
+	if stat.Kernel {
+		return own
+	}
+	process, known := e.process[tid]
+	switch {
+	case known:
+	case task.Leads(tid):
+		if process = own; stat.Threads > 1 {
+			e.remember(tid, process)
+		}
+	default:
+		pid, name := task.Process(e.root, tid)
+		process = task.Matches(e.patterns, name)
+		e.remember(pid, process)
+	}
+	return own || process
+}
+
+// remember keeps what was found for all threads of a process: one list costs less than to ask for each.
+func (e exemption) remember(pid int, exempt bool) {
+	tids, _ := task.Threads(e.root, pid)
+	for _, tid := range tids {
+		e.process[tid] = exempt
+	}
 }

@@ -2,8 +2,10 @@ package reconcile
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/rtshield/rtshield/internal/host"
+	"github.com/rtshield/rtshield/internal/host/power"
 	"github.com/rtshield/rtshield/internal/shield"
 )
 
@@ -26,11 +28,12 @@ func Release(root host.Root, store shield.Store, key shield.Key) error {
 	return report.Stuck(session.Ledger)
 }
 
-// Stuck tells of the first setting that was to go back and could not. Its baseline is still noted, so that the next Run tries
+// Stuck tells of the first setting that was to go back and could not, but for what waits until its CPUs are online again.
+// Its baseline is still noted, so that the next Run tries
 // again.
 func (r Report) Stuck(ledger *shield.Ledger) error {
 	for _, refused := range r.Refused {
-		if _, noted := ledger.Baselines[refused.Knob.String()]; noted && refused.Want == refused.Baseline {
+		if _, noted := ledger.Baselines[refused.Knob.String()]; noted && refused.Want == refused.Baseline && !strings.HasSuffix(refused.Fixed, power.ErrOffline.Error()) {
 			return fmt.Errorf("%s is not back at %s: %w: rtshield reconcile tries again", KnobPath(refused.Knob), refused.Baseline, refused.Err)
 		}
 	}

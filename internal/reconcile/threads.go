@@ -72,7 +72,7 @@ func remember(ledger *shield.Ledger, setting shield.Setting) (news bool) {
 	if ledger.Given == nil {
 		ledger.Given = map[string]string{}
 	}
-	if setting.Want == setting.Had() || ledger.Given[setting.Want] == setting.Had() {
+	if setting.Clipped || setting.Want == setting.Had() || ledger.Given[setting.Want] == setting.Had() {
 		return false
 	}
 	ledger.Given[setting.Want] = setting.Had()
@@ -91,8 +91,8 @@ func firstStart(ledger *shield.Ledger) uint64 {
 }
 
 // observeThreads reads the affinity of the threads that no cpuset holds: in the root, and in directories above a grant; at
-// level affinity, all. Once some were moved, it looks at those in all other cgroups too, which may be their children. Most are looked at with
-// one system call; only those that may have to change are read further, and noted in done, if that is not nil.
+// level affinity, all. Once some were moved, it looks at those in all other cgroups too, which may be their children. done,
+// if not nil, has those of an earlier round, and exempt threads are left out of what is seen.
 func observeThreads(root host.Root, ledger *shield.Ledger, seen shield.Observation, done map[int]bool) error {
 	if len(ledger.Grants) == 0 && ledger.Since == 0 && len(ledger.Noted(shield.Thread)) == 0 {
 		return nil
@@ -102,13 +102,13 @@ func observeThreads(root host.Root, ledger *shield.Ledger, seen shield.Observati
 		return err
 	}
 	all := ledger.AnyLevel(shield.LevelAffinity)
-	own := ownThreads()
-	held := task.MaskOf(ledger.Held())
-	given := givenMasks(ledger)
-	moved := movedThreads(ledger)
+	t := threads{
+		root: root, seen: seen, done: done, own: ownThreads(), exempt: newExemption(root, ledger),
+		held: task.MaskOf(ledger.Held()), given: givenMasks(ledger), moved: movedThreads(ledger),
+	}
 	return walkCgroups(root, place.Mount, func(dir string) error {
 		loose := all || dir == place.Mount || aboveGrant(ledger, dir)
-		if isGrant(ledger, dir) || !loose && ledger.Since == 0 && len(moved) == 0 {
+		if isGrant(ledger, dir) || !loose && ledger.Since == 0 && len(t.moved) == 0 {
 			return filepath.SkipDir
 		}
 		tids, err := task.In(root, dir)
@@ -122,32 +122,67 @@ func observeThreads(root host.Root, ledger *shield.Ledger, seen shield.Observati
 		if gone(err) {
 			return nil
 		}
-		if err != nil {
-			return err
-		}
 		for _, tid := range tids {
-			if own[tid] || done[tid] { // ourselves: we are gone before anybody could mind
-				continue
-			}
-			mask, err := task.AffinityMask(tid)
-			if gone(err) {
-				continue // it has ended
-			}
-			if err != nil {
-				return fmt.Errorf("affinity of thread %d: %w", tid, err)
-			}
-			if loose && task.Intersect(mask, held) || moved[tid] || slices.Contains(given, mask) {
-				cpus := task.SetOf(mask)
-				if done != nil {
-					done[tid] = true
-				}
-				if err := observeThread(root, ledger, seen, tid, moved[tid], shield.ThreadState{CPUs: cpus, Allowed: allowed, Loose: loose}); err != nil {
-					return err
-				}
+			if err == nil {
+				err = t.observe(tid, shield.ThreadState{Allowed: allowed, Loose: loose})
 			}
 		}
-		return nil
+		return err
 	})
+}
+
+// threads is what observeThreads knows while it goes from cgroup to cgroup.
+type threads struct {
+	root   host.Root
+	seen   shield.Observation
+	done   map[int]bool
+	own    map[int]bool
+	exempt exemption
+	held   task.Mask
+	given  []task.Mask
+	moved  map[int]bool
+}
+
+// observe looks at most threads with one system call; only those that may have to change are read further.
+func (t threads) observe(tid int, state shield.ThreadState) error {
+	if t.own[tid] || t.done[tid] { // ourselves: we are gone before anybody could mind
+		return nil
+	}
+	mask, err := task.AffinityMask(tid)
+	if gone(err) {
+		return nil // it has ended
+	}
+	if err != nil {
+		return fmt.Errorf("affinity of thread %d: %w", tid, err)
+	}
+	moved := t.moved[tid] || slices.Contains(t.given, mask) // or a child of one that was
+	if !moved && !(state.Loose && task.Intersect(mask, t.held)) {
+		return nil
+	}
+	if t.done != nil {
+		t.done[tid] = true
+		if !moved && t.exempt.inherited(tid) {
+			return nil
+		}
+	}
+	stat, err := task.Read(t.root, tid)
+	if gone(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	state.CPUs, state.Start, state.Name, state.Kernel = task.SetOf(mask), stat.Start, stat.Comm, stat.Kernel
+	switch {
+	case stat.Bound:
+		state.Fixed = bound
+	case stat.OfInterrupt():
+		state.Fixed = follows
+	case !t.moved[tid] && t.exempt.holds(tid, stat):
+		state.Exempt = true
+	}
+	t.seen.Threads[threadKnob(tid, stat)] = state
+	return nil
 }
 
 // allowedIn gives the CPUs that threads in a directory may be given.
@@ -298,25 +333,4 @@ func ownThreads() map[int]bool {
 		own[tid] = true
 	}
 	return own
-}
-
-func observeThread(root host.Root, ledger *shield.Ledger, seen shield.Observation, tid int, moved bool, state shield.ThreadState) error {
-	stat, err := task.Read(root, tid)
-	if gone(err) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	state.Start, state.Name, state.Kernel = stat.Start, stat.Comm, stat.Kernel
-	switch {
-	case stat.Bound:
-		state.Fixed = bound
-	case stat.OfInterrupt():
-		state.Fixed = follows
-	case !moved && isExempt(root, ledger, tid, stat):
-		state.Exempt = true
-	}
-	seen.Threads[threadKnob(tid, stat)] = state
-	return nil
 }

@@ -132,6 +132,8 @@ type Setting struct {
 	Baseline, Now, Want string
 	// Whole is what a thread had, where Baseline is only what its cpuset lets it have of that now.
 	Whole string
+	// Clipped: told all that it had, a thread gets Want, because the kernel itself keeps it off partitions.
+	Clipped bool
 	// Fixed says why the kernel will not take Want, where that is known without trying.
 	Fixed string
 	// Written says that we have written this interrupt before, so that what it reads now cannot be trusted for a moment:

@@ -48,6 +48,7 @@ func planThreads(ledger *Ledger, seen Observation) []Setting {
 			want = lessTaken(baseline, held, refuge, seen.Online)
 		}
 		setting.Baseline, setting.Want = baseline.String(), want.String()
+		setting.Clipped = state.Loose && !state.Kernel && !want.Equals(baseline) && baseline.Difference(want).IsSubsetOf(hidden)
 		switch {
 		case !setting.Differs():
 		case state.Fixed != "":

@@ -9,10 +9,12 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/rtshield/rtshield/internal/shield"
 )
 
-// patience bounds every wait. Nothing here takes more than a second by itself.
-const patience = 20 * time.Second
+// patience bounds every wait. Nothing here takes more than a second by itself, but one may wait for the ledger's lock.
+const patience = shield.LockWait + 20*time.Second
 
 // Result is what one command said.
 type Result struct {

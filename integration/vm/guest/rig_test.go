@@ -161,7 +161,7 @@ func (r *rig) begin(verb, id string, edits ...edit) int {
 	return pid
 }
 
-func (r *rig) try(verb, id, bundle string) (int, said) {
+func (r *rig) try(verb, id, bundle string, more ...string) (int, said) {
 	r.Helper()
 	r.ids = append(r.ids, id)
 	file := filepath.Join(r.dir, "pid-"+id)
@@ -170,7 +170,7 @@ func (r *rig) try(verb, id, bundle string) (int, said) {
 	if verb == "run" {
 		args = append(args, "--detach")
 	}
-	result := r.oci(append(args, id)...)
+	result := r.oci(append(append(args, more...), id)...)
 	data, err := os.ReadFile(file)
 	pid, convErr := strconv.Atoi(strings.TrimSpace(string(data)))
 	if err != nil || convErr != nil {

@@ -30,6 +30,8 @@ type Stat struct {
 	Comm string
 	// Start is in clock ticks since boot.
 	Start uint64
+	// Threads is how many the process has.
+	Threads int
 	// Bound: the thread refuses another affinity.
 	Bound bool
 	// Kernel: it is a thread of the kernel.
@@ -74,7 +76,7 @@ func Threads(root host.Root, pid int) ([]int, error) {
 
 // Read gives a thread's Stat. fs.ErrNotExist or ESRCH if it has ended.
 func Read(root host.Root, tid int) (Stat, error) {
-	text, err := root.Read("proc", strconv.Itoa(tid), "stat")
+	text, err := root.ReadOnce("proc", strconv.Itoa(tid), "stat")
 	if err != nil {
 		return Stat{}, err
 	}
@@ -87,21 +89,27 @@ func Read(root host.Root, tid int) (Stat, error) {
 		return Stat{}, fmt.Errorf("/proc/%d/stat: unexpected %q", tid, text)
 	}
 	flags, errFlags := strconv.ParseUint(fields[6], 10, 64)
+	threads, errThreads := strconv.Atoi(fields[17])
 	start, errStart := strconv.ParseUint(fields[19], 10, 64)
-	return Stat{Comm: text[open+1 : end], Ended: fields[0] == "Z" || fields[0] == "X", Start: start, Bound: flags&noSetAffinity != 0, Kernel: flags&kernelThread != 0}, errors.Join(errFlags, errStart)
+	return Stat{
+		Comm: text[open+1 : end], Start: start, Threads: threads, Ended: fields[0] == "Z" || fields[0] == "X",
+		Bound: flags&noSetAffinity != 0, Kernel: flags&kernelThread != 0,
+	}, errors.Join(errFlags, errThreads, errStart)
 }
 
 // Leads says whether a thread is the first of its process, whose name is the process's.
 func Leads(tid int) bool { return unix.Tgkill(tid, tid, 0) == nil }
 
-// ProcessName gives the name of the process that a thread belongs to, which is that of its first thread.
-func ProcessName(root host.Root, tid int) string {
-	pid, err := root.StatusField(tid, "Tgid")
+// Process gives the process that a thread belongs to, and its name, which is that of its first thread. Of one that has
+// ended, 0 and "".
+func Process(root host.Root, tid int) (pid int, name string) {
+	text, err := root.StatusField(tid, "Tgid")
 	if err != nil {
-		return ""
+		return 0, ""
 	}
-	name, _ := root.Read("proc", pid, "comm")
-	return name
+	pid, _ = strconv.Atoi(text)
+	name, _ = root.Read("proc", text, "comm")
+	return pid, name
 }
 
 // Mask is an affinity as the kernel gives it: comparing it costs nothing beside making a set of it.
