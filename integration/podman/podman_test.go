@@ -98,7 +98,12 @@ func open(t *testing.T) shop {
 			t.Fatalf("%v: %s", err, out)
 		}
 	}
-	err = errors.Join(os.Chmod(s.Dir, 0o755), os.Symlink(binary, s.program), s.fill())
+	if err := os.MkdirAll(s.Path("etc/containers"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	// Its locks would be in /dev/shm, and stay there.
+	err = errors.Join(os.WriteFile(s.Path("etc/containers/containers.conf"), []byte("[engine]\nlock_type = \"file\"\n"), 0o644),
+		os.Chmod(s.Dir, 0o755), os.Symlink(binary, s.program), s.fill())
 	if err == nil {
 		s.policy, err = testhost.WritePolicy(options)
 	}
