@@ -59,7 +59,9 @@ func (s shop) podman(words ...string) []string {
 func (s shop) run(runtime string) string {
 	s.Helper()
 	return testhost.Told(s.T, s.ok(s.podman("--runtime", runtime, "run", "--rm", "--network", "none", "--cgroup-parent", s.Cgroup,
-		"--log-driver", "none", "--rootfs", s.Path("rootfs"), "sh", "-c", testhost.Tell)...))
+		"--log-driver", "none",
+		"--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024", // its own are above those of a root without CAP_SYS_RESOURCE
+		"--rootfs", s.Path("rootfs"), "sh", "-c", testhost.Tell)...))
 }
 
 func open(t *testing.T) shop {
@@ -96,7 +98,12 @@ func open(t *testing.T) shop {
 			t.Fatalf("%v: %s", err, out)
 		}
 	}
-	err = errors.Join(os.Chmod(s.Dir, 0o755), os.Symlink(binary, s.program), s.fill())
+	if err := os.MkdirAll(s.Path("etc/containers"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	// Its locks would be in /dev/shm, and stay there.
+	err = errors.Join(os.WriteFile(s.Path("etc/containers/containers.conf"), []byte("[engine]\nlock_type = \"file\"\n"), 0o644),
+		os.Chmod(s.Dir, 0o755), os.Symlink(binary, s.program), s.fill())
 	if err == nil {
 		s.policy, err = testhost.WritePolicy(options)
 	}

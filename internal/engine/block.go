@@ -92,15 +92,17 @@ func (blocks) bare(text string) bool { return strings.TrimSpace(text) == "" || t
 func parse(path, text string) (map[string]any, error) {
 	table := map[string]any{}
 	err := toml.Unmarshal([]byte(text), &table)
+	if err == nil {
+		return table, nil
+	}
+	// The decoder's words have keys as they stand in the file.
+	words := strings.NewReplacer("\n", `\n`, "\r", `\r`).Replace(strings.TrimPrefix(err.Error(), "toml: "))
 	var wrong *toml.DecodeError
 	if errors.As(err, &wrong) {
 		line, _ := wrong.Position()
-		return nil, fmt.Errorf("%s:%d: %s", path, line, strings.TrimPrefix(wrong.Error(), "toml: "))
+		path = fmt.Sprintf("%s:%d", path, line)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return table, nil
+	return nil, fmt.Errorf("%s: %s", path, words)
 }
 
 // lookup goes down the tables; nil if there is none.
