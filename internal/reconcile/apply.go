@@ -15,7 +15,6 @@ import (
 	"github.com/rtshield/rtshield/internal/host"
 	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
 	"github.com/rtshield/rtshield/internal/host/irq"
-	"github.com/rtshield/rtshield/internal/host/rt"
 	"github.com/rtshield/rtshield/internal/host/systemd"
 	"github.com/rtshield/rtshield/internal/host/task"
 	"github.com/rtshield/rtshield/internal/shield"
@@ -372,12 +371,4 @@ func Heal(root host.Root, store shield.Store, grant shield.Grant) error {
 	defer session.Close()
 	_, err = Run(root, session)
 	return err
-}
-
-// Drain takes the real-time budget from a container whose processes have ended, before the delegate removes its
-// cgroup: afterwards the kernel would count it for a while yet, and patiently would have to wait.
-func Drain(root host.Root, grant shield.Grant) {
-	if chain := grant.Cgroups.Budgets; len(chain) > 0 && !Live(root, grant) {
-		_ = rt.SetRuntime(root, chain[len(chain)-1], 0) // if it cannot be, the release waits
-	}
 }
