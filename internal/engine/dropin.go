@@ -84,7 +84,7 @@ func newPodman(files *tree, config string) (editor, error) {
 // newCRIO: crio.conf.d(5). CRI-O reads every file of the directory, whatever its name.
 //
 // CRI-O gives a runtime all annotations of a pod but those of its own that allowed_annotations does not name, and drops a
-// runtime for which that names any other ("invalid allowed_annotation", 1.26 to 1.36): rtshield.io/* needs nothing there,
+// runtime for which that names any other ("invalid allowed_annotation", 1.26 and later): rtshield.io/* needs nothing there,
 // and must not stand there.
 func newCRIO(files *tree, config string) (editor, error) {
 	d := dropin{config: config, table: crioTable}
