@@ -57,7 +57,12 @@ func TestExecOnHousekeepingRunsWhileTheContainerSpins(t *testing.T) {
 		if grant := r.Grant("web"); grant.CPUs.String() != "1" || grant.ExecCPUs.String() != "0" || grant.Level != "cpuset" {
 			r.Errorf("the ledger has CPU %s, level %s", grant.CPUsText(), grant.Level)
 		}
-		has(r, "its environment", strings.Join(r.Environ(pid), " "), "RTSHIELD_CPUS=1 ")
+		r.Eventual(func() error { // once it is no runc any more
+			if environ := strings.Join(r.Environ(pid), " ") + " "; !strings.Contains(environ, "RTSHIELD_CPUS=1 ") {
+				return fmt.Errorf("its environment is %s", environ)
+			}
+			return nil
+		})
 		has(r, "status", r.Must(r.Shield("status")).Stdout, "exec into web runs on CPU 0")
 
 		work := "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; exec /bin/cat /proc/self/status"
