@@ -1,6 +1,7 @@
 package runc_test
 
 import (
+	"fmt"
 	"path/filepath"
 	"strconv"
 	"strings"
