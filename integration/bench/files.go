@@ -18,8 +18,9 @@ type touched struct {
 }
 
 var (
-	tracedExec = regexp.MustCompile(`^(\d+) +execve\("[^"]*", \[(.*?)\]`)
-	tracedOpen = regexp.MustCompile(`^(\d+) +openat\([^,]*, "([^"]*)", (\S+?)[,)].* = (-?\d+)`)
+	tracedExec  = regexp.MustCompile(`^execve\("([^"]*)", \[(.*?)\]`)
+	tracedOpen  = regexp.MustCompile(`^openat\([^,]*, "[^"]*", (\S+?)[,)].* = \d+`)
+	tracedClone = regexp.MustCompile(`^(?:v?fork|clone3?)\(.* = (\d+)$`)
 )
 
 // files runs the shielded container once more, under strace, and counts.
@@ -30,7 +31,7 @@ func (f *field) files(ctx context.Context) ([]touched, error) {
 	}
 	trace := filepath.Join(f.dir, "trace")
 	// Children are followed at once, and no line is cut in two by another process: a file for each.
-	if _, err := f.command(ctx, strace, "-ff", "-s", "200", "-e", "trace=execve,openat", "-o", trace,
+	if _, err := f.command(ctx, strace, "-ff", "-s", "200", "-e", "trace=execve,openat,fork,vfork,clone,clone3", "-o", trace,
 		f.rtshield, "--root", filepath.Join(f.dir, "root"), "run", "--bundle", f.bundle("shielded"), f.id("shielded")); err != nil {
 		return nil, err
 	}
@@ -38,42 +39,63 @@ func (f *field) files(ctx context.Context) ([]touched, error) {
 	if err != nil {
 		return nil, err
 	}
-	counts := []touched{{part: "create, before runc"}, {part: "hook createRuntime"}, {part: "hook poststop"}}
+	traces := map[string]string{}
 	for _, name := range names {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			return nil, err
 		}
-		count(string(text), f.rtshield, counts)
+		traces[strings.TrimPrefix(filepath.Ext(name), ".")] = string(text)
 	}
-	return counts, nil
+	return countFiles(traces, f.rtshield), nil
 }
 
-// count reads one process's trace. What it opens before it becomes another program counts for the part that it was.
-func count(trace, rtshield string, counts []touched) {
-	part := -1
-	for line := range strings.Lines(trace) {
-		line = "0 " + line
-		if match := tracedExec.FindStringSubmatch(line); match != nil {
-			switch argv := match[2]; {
-			case strings.Contains(argv, `"hook", "createRuntime"`):
-				part = 1
-			case strings.Contains(argv, `"hook", "poststop"`):
-				part = 2
-			case strings.Contains(line, `execve("`+rtshield+`"`):
-				part = 0
-			default:
-				part = -1
-			}
-		}
-		if match := tracedOpen.FindStringSubmatch(line); match != nil && part >= 0 && !strings.HasPrefix(match[4], "-") {
-			if strings.Contains(match[3], "O_WRONLY") || strings.Contains(match[3], "O_RDWR") {
-				counts[part].written++
-			} else {
-				counts[part].read++
+// countFiles reads the traces of all threads, by id. One belongs to the part that started it, until it becomes a program.
+func countFiles(traces map[string]string, rtshield string) []touched {
+	counts := []touched{{part: "create, before runc"}, {part: "hook createRuntime"}, {part: "hook poststop"}, {part: "others"}}
+	others := len(counts) - 1
+	started := map[string]bool{}
+	for _, trace := range traces {
+		for line := range strings.Lines(trace) {
+			if match := tracedClone.FindStringSubmatch(strings.TrimSpace(line)); match != nil {
+				started[match[1]] = true
 			}
 		}
 	}
+	var follow func(thread string, part int)
+	follow = func(thread string, part int) {
+		for line := range strings.Lines(traces[thread]) {
+			line = strings.TrimSpace(line)
+			if match := tracedExec.FindStringSubmatch(line); match != nil {
+				switch {
+				case match[1] != rtshield:
+					part = others
+				case strings.Contains(match[2], `"hook", "createRuntime"`):
+					part = 1
+				case strings.Contains(match[2], `"hook", "poststop"`):
+					part = 2
+				default:
+					part = 0
+				}
+			}
+			if match := tracedClone.FindStringSubmatch(line); match != nil {
+				follow(match[1], part)
+			}
+			if match := tracedOpen.FindStringSubmatch(line); match != nil {
+				if strings.Contains(match[1], "O_WRONLY") || strings.Contains(match[1], "O_RDWR") {
+					counts[part].written++
+				} else {
+					counts[part].read++
+				}
+			}
+		}
+	}
+	for thread := range traces {
+		if !started[thread] {
+			follow(thread, others)
+		}
+	}
+	return counts[:others]
 }
 
 func reportFiles(w io.Writer, counts []touched) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -46,5 +47,25 @@ func TestMeasure(t *testing.T) {
 	}
 	if got.ratio() != 1.2 {
 		t.Errorf("ratio %v of %+v", got.ratio(), got)
+	}
+}
+
+// A runtime of Go opens files in any of its threads.
+func TestFilesAreCountedForThePartWhoseThreadOpensThem(t *testing.T) {
+	traces := map[string]string{
+		"1": "execve(\"/bin/rtshield\", [\"rtshield\", \"run\"], 0x7ffc /* 9 vars */) = 0\n" +
+			"openat(AT_FDCWD, \"/config.json\", O_RDONLY|O_CLOEXEC) = 3\n" +
+			"openat(AT_FDCWD, \"/nosuch\", O_RDONLY) = -1 ENOENT (No such file or directory)\n" +
+			"clone(child_stack=0xc00, flags=CLONE_VM|CLONE_THREAD) = 2\n" +
+			"execve(\"/bin/runc\", [\"runc\", \"run\"], 0x7ffc /* 9 vars */) = 0\n" +
+			"openat(AT_FDCWD, \"/runc\", O_WRONLY) = 3\n" +
+			"clone3({flags=CLONE_VFORK}, 88) = 3\n",
+		"2": "openat(AT_FDCWD, \"/ledger.json.new\", O_WRONLY|O_CREAT, 0600) = 4\n",
+		"3": "execve(\"/bin/rtshield\", [\"rtshield\", \"hook\", \"poststop\"], 0x7ffc /* 9 vars */) = 0\nclone(child_stack=0xc00) = 4\n",
+		"4": "openat(AT_FDCWD, \"/proc/irq/1\", O_RDWR) = 4\n",
+	}
+	want := []touched{{"create, before runc", 1, 1}, {"hook createRuntime", 0, 0}, {"hook poststop", 0, 1}}
+	if got := countFiles(traces, "/bin/rtshield"); !slices.Equal(got, want) {
+		t.Errorf("got %+v", got)
 	}
 }
