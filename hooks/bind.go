@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"k8s.io/utils/cpuset"
-
 	"github.com/rtshield/rtshield/internal/host"
 	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
 	"github.com/rtshield/rtshield/internal/host/rt"
@@ -21,8 +19,8 @@ func (c call) bind(grant *shield.Grant) error {
 		return fmt.Errorf("container %s: %w", grant.Name, err)
 	}
 	grant.Owner, grant.Bound, grant.Cgroups.Cpuset = owner, true, cgroup
-	if grant.Pinned {
-		if err := c.pin(grant.CPUs.CPUSet); err != nil {
+	if grant.Pinned || !grant.ExecCPUs.IsEmpty() {
+		if err := c.pin(*grant); err != nil {
 			return fmt.Errorf("container %s cannot have affinity %s: %w", grant.Name, grant.CPUs, err)
 		}
 	}
@@ -71,15 +69,23 @@ func (c call) bindPartition(grant *shield.Grant) error {
 	return nil
 }
 
-// pin sets the affinity of the container's first process, all threads of it, where there is no cpuset for it.
-func (c call) pin(cpus cpuset.CPUSet) error {
+// pin keeps the container's first process, all threads of it, on its CPUs, where there is no cpuset for it or a wider one.
+func (c call) pin(grant shield.Grant) error {
 	tids, err := task.Threads(c.host, c.pid)
+	if err != nil {
+		return err
+	}
 	for _, tid := range tids {
-		if err == nil {
-			err = task.SetAffinity(tid, cpus)
+		now, err := reconcile.Pin(tid, grant)
+		switch {
+		case tid != c.pid && host.Gone(err):
+		case err != nil:
+			return err
+		case !now.Equals(grant.CPUs.CPUSet):
+			return fmt.Errorf("thread %d may run on CPU %q", tid, now)
 		}
 	}
-	return err
+	return nil
 }
 
 // locate finds the owner, and the directory that holds its cpuset; anyCgroup takes one of another controller too.

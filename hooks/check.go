@@ -19,12 +19,13 @@ import (
 func (c call) checkCPUs(grant shield.Grant) error {
 	type source struct {
 		what string
+		want shield.CPUs
 		read func() (cpuset.CPUSet, error)
 	}
 	sources := []source{
-		{"cpuset.cpus of " + grant.Cgroups.Cpuset, func() (cpuset.CPUSet, error) { return hostcpuset.CPUs(c.host, grant.Cgroups.Cpuset) }},
-		{"the effective cpuset of " + grant.Cgroups.Cpuset, func() (cpuset.CPUSet, error) { return hostcpuset.Effective(c.host, grant.Cgroups.Cpuset) }},
-		{fmt.Sprintf("Cpus_allowed_list of pid %d", c.pid), func() (cpuset.CPUSet, error) { return c.host.AllowedCPUs(c.pid) }},
+		{"cpuset.cpus of " + grant.Cgroups.Cpuset, grant.Cpuset(), func() (cpuset.CPUSet, error) { return hostcpuset.CPUs(c.host, grant.Cgroups.Cpuset) }},
+		{"the effective cpuset of " + grant.Cgroups.Cpuset, grant.Cpuset(), func() (cpuset.CPUSet, error) { return hostcpuset.Effective(c.host, grant.Cgroups.Cpuset) }},
+		{fmt.Sprintf("Cpus_allowed_list of pid %d", c.pid), grant.CPUs, func() (cpuset.CPUSet, error) { return c.host.AllowedCPUs(c.pid) }},
 	}
 	if grant.Pinned {
 		sources = sources[2:]
@@ -32,11 +33,11 @@ func (c call) checkCPUs(grant shield.Grant) error {
 	for _, source := range sources {
 		now, err := source.read()
 		if err != nil {
-			return fmt.Errorf("container %s was granted CPU %s: %w", grant.Name, grant.CPUs, err)
+			return fmt.Errorf("container %s was granted CPU %s: %w", grant.Name, grant.CPUsText(), err)
 		}
-		if !now.Equals(grant.CPUs.CPUSet) {
+		if !now.Equals(source.want.CPUSet) {
 			return fmt.Errorf("container %s was granted CPU %s, but %s reads %q: something between rtshield and the runtime changes linux.resources.cpu",
-				grant.Name, grant.CPUs, source.what, now)
+				grant.Name, grant.CPUsText(), source.what, now)
 		}
 	}
 	return nil

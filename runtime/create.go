@@ -93,9 +93,9 @@ func (m *matter) admit(store shield.Store) error {
 	}
 	grant.Created = time.Now().UTC().Truncate(time.Second)
 	session.Housekeeping, session.Exempt = m.layout.Housekeeping, m.layout.Exempt
-	if grant.Exec == shield.Inherit {
-		if err := delegate.MarkExecInherits(); err != nil {
-			return fmt.Errorf("exec = %q: %w", shield.Inherit, err)
+	if grant.RewritesExec() {
+		if err := delegate.MarkRewritesExec(); err != nil {
+			return fmt.Errorf("exec and exec_cpus of class %s: %w", grant.Class, err)
 		}
 	}
 	m.thpOff = grant.Memory.THP == shield.Never

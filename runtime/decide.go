@@ -110,6 +110,10 @@ func (m *matter) grant(ledger *shield.Ledger) (shield.Grant, error) {
 				grant.Class, shield.Inherit, m.traits.Name, m.traits.Version, shield.Demote)
 		}
 	}
+	if !grant.ExecCPUs.IsEmpty() && !m.traits.ExecAffinity() {
+		return grant, fmt.Errorf("class %s runs exec on housekeeping CPUs (exec_cpus = %q), which %s %s cannot: take runc 1.3, crun 1.19 or later, or exec_cpus = %q",
+			grant.Class, shield.ExecOnHousekeeping, m.traits.Name, m.traits.Version, shield.ExecOnContainer)
+	}
 	grant.Limits = append(grant.Limits, limits...)
 	if err := m.memory(&grant, m.traits); err != nil {
 		return grant, err

@@ -51,9 +51,7 @@ func (e existing) ended(grant shield.Grant) bool {
 		warn(reconcile.Heal(system, e.store, grant))
 		return false
 	}
-	err := reconcile.Release(system, e.store, e.key)
-	warn(err)
-	return err == nil
+	return reconcile.Release(system, e.store, e.key) == nil // tried, and told, once more afterwards
 }
 
 func warn(err error) {

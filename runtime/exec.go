@@ -19,7 +19,7 @@ import (
 
 // execute is the verb exec. A process that is added to a shielded container runs ordinary: engines such as containerd's CRI
 // copy the scheduler of the container's own process into it, and a health check at FIFO would stop what it looks after. Where
-// the class says inherit, it runs as the container does.
+// the class says inherit, it runs as the container does; where it says so, on housekeeping CPUs.
 func execute(inv argv.Invocation) (int, error) {
 	e, err := find(inv)
 	if err = errors.Join(err, e.unread()); err != nil {
@@ -34,7 +34,7 @@ func execute(inv argv.Invocation) (int, error) {
 	}
 	grant := ledger.Grant(e.key)
 	// Without --process the delegate starts from config.json, which has no scheduler any more.
-	if grant == nil || inv.Process == "" && grant.Exec != shield.Inherit {
+	if grant == nil || inv.Process == "" && !grant.RewritesExec() {
 		return 1, delegate.Become(e.delegate, inv.Argv)
 	}
 	data, err := process(inv, *grant)
@@ -63,23 +63,30 @@ func process(inv argv.Invocation, grant shield.Grant) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		p.Schedule(grant)
-		return p.JSON(), nil
+		return rewrite(p, grant), nil
 	}
 	data, err := readProcess(inv.Process)
 	if err != nil {
 		return nil, err
 	}
 	p, err := spec.ParseProcess(data)
-	switch {
-	case err != nil:
-		return data, nil
-	case grant.Exec == shield.Inherit:
+	if err != nil {
+		return data, nil //nolint:nilerr // see above
+	}
+	return rewrite(p, grant), nil
+}
+
+// rewrite gives a process the policy and the CPUs of what is added to a container.
+func rewrite(p spec.Process, grant shield.Grant) []byte {
+	if grant.Exec == shield.Inherit {
 		p.Schedule(grant)
-	default:
+	} else {
 		p.Demote()
 	}
-	return p.JSON(), nil
+	if !grant.ExecCPUs.IsEmpty() {
+		p.RunOn(grant.ExecCPUs)
+	}
+	return p.JSON()
 }
 
 // fromFlags does what delegates do without --process (runc's getProcess): the container's own process, changed by flags.

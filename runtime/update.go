@@ -155,7 +155,7 @@ func (c *change) handOver(data []byte) ([]string, error) {
 
 // keep makes the update say what the container has. Flags that only repeat it are emptied: no delegate reads those.
 func (c *change) keep(grant shield.Grant) {
-	cpus, mems := grant.CPUs, grant.Mems
+	cpus, mems := grant.Cpuset(), grant.Mems
 	if grant.Pinned { // there is no cpuset controller
 		cpus, mems = shield.CPUs{}, shield.CPUs{}
 	}

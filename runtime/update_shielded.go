@@ -32,8 +32,8 @@ func (c *change) holds(grant shield.Grant) error {
 		return nil
 	}
 	now, err := hostcpuset.CPUs(system, grant.Cgroups.Cpuset)
-	if err != nil || !now.Equals(grant.CPUs.CPUSet) {
-		return errors.Join(fmt.Errorf("after the update container %s has CPU %q, and was granted %s", grant.Name, now, grant.CPUs), err)
+	if err != nil || !now.Equals(grant.Cpuset().CPUSet) {
+		return errors.Join(fmt.Errorf("after the update container %s has CPU %q, and was granted %s", grant.Name, now, grant.CPUsText()), err)
 	}
 	if grant.Memory.Swap == "" {
 		return nil
@@ -127,7 +127,7 @@ func (c *change) settle(moved shield.Grant) error {
 		return nil
 	}
 	grant.Move = nil
-	if now, err := hostcpuset.CPUs(system, grant.Cgroups.Cpuset); err == nil && now.Equals(moved.CPUs.CPUSet) {
+	if now, err := hostcpuset.CPUs(system, grant.Cgroups.Cpuset); err == nil && now.Equals(moved.Cpuset().CPUSet) {
 		grant.CPUs, grant.Idle, grant.Mems, grant.Asked, grant.Start = moved.CPUs, moved.Idle, moved.Mems, moved.Asked, nil
 	}
 	if _, err := reconcile.Run(system, session); err != nil {
@@ -137,8 +137,8 @@ func (c *change) settle(moved shield.Grant) error {
 		return nil
 	}
 	now, err := hostcpuset.Effective(system, grant.Cgroups.Cpuset)
-	if err != nil || !now.Equals(grant.CPUs.CPUSet) {
-		return errors.Join(fmt.Errorf("after the update container %s may run on CPU %s, and was granted %s", grant.Name, now, grant.CPUs), err)
+	if err != nil || !now.Equals(grant.Cpuset().CPUSet) {
+		return errors.Join(fmt.Errorf("after the update container %s may run on CPU %s, and was granted %s", grant.Name, now, grant.CPUsText()), err)
 	}
 	return nil
 }

@@ -13,8 +13,10 @@ name=kernels
 . "$(dirname "$0")/mirror.sh"
 kernels=$cache/kernels
 # Multi-queue block devices, whose interrupts the kernel manages, and network cards, whose interrupts can be moved; and
-# overlay, without which runc copies itself for each container; and a cpufreq driver, with a governor that is not built in.
-modules="virtio_pci virtio_blk virtio_net nvme e1000e overlay acpi_cpufreq cpufreq_powersave"
+# overlay, without which runc copies itself for each container; a cpufreq driver, with a governor that is not built in; and
+# what CRIU asks for, of sockets and networks, before it does anything.
+modules="virtio_pci virtio_blk virtio_net nvme e1000e overlay acpi_cpufreq cpufreq_powersave \
+unix_diag inet_diag tcp_diag udp_diag raw_diag netlink_diag af_packet_diag crc32c_generic nf_tables tun veth"
 # What mounts the image of systemd-image.sh, in an order of its own: the others need no disk.
 disk="crc32c_generic ext4"
 

@@ -50,6 +50,7 @@ need docker.io command -v dockerd
 need runc command -v runc
 need crun command -v crun
 need criu command -v criu
+need podman command -v podman
 need strace command -v strace
 need jq command -v jq
 need qemu-system-x86 command -v qemu-system-x86_64

@@ -141,6 +141,34 @@ func flatten(path string, value gjson.Result) []string {
 }
 
 // TestOddTextSurvives: white space, number formats and escapes that no encoder would write.
+func TestExecGetsItsCPUsAndTheContainerTheWiderCpuset(t *testing.T) {
+	for _, file := range recorded(t) {
+		dir := bundle(t, file)
+		before := read(t, dir)
+		document := load(t, dir)
+		grant := testGrant(t, "4")
+		grant.ExecCPUs, _ = shield.ParseCPUs("0-1")
+		if err := document.Shield(grant, nil, testHook); err != nil {
+			t.Fatal(err)
+		}
+		if err := document.Save(); err != nil {
+			t.Fatal(err)
+		}
+		for path, want := range map[string]string{
+			"linux.resources.cpu.cpus": `"0-1,4"`, "process.execCPUAffinity": `{"final":"0-1","initial":"0-1"}`,
+			`process.env.#(%"RTSHIELD_CPUS=*")`: `"RTSHIELD_CPUS=4"`,
+		} {
+			if got := gjson.GetBytes(read(t, dir), path).Raw; got != want {
+				t.Errorf("%s: %s is %s, want %s", file, path, got, want)
+			}
+		}
+		var original, back any
+		if json.Unmarshal(before, &original) != nil || json.Unmarshal(load(t, dir).Bytes(), &back) != nil || !reflect.DeepEqual(original, back) {
+			t.Errorf("%s: not all of it is taken back", file)
+		}
+	}
+}
+
 func TestOddTextSurvives(t *testing.T) {
 	dir := bundle(t, "testdata/unknown-fields.json")
 	shieldAndSave(t, dir, "1")

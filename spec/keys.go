@@ -22,7 +22,7 @@ var touched = []struct {
 	keys  []string
 }{
 	{"@this", false, []string{"process", "linux", "hooks", "annotations"}},
-	{"process", false, []string{"env", "rlimits", "scheduler"}},
+	{"process", false, []string{"env", "rlimits", "scheduler", "execCPUAffinity"}},
 	{"process.rlimits", true, []string{"type", "hard", "soft"}},
 	{"process.scheduler", false, []string{"policy", "nice", "priority", "runtime", "deadline", "period"}},
 	{"linux", false, []string{"resources", "memoryPolicy", "cgroupsPath"}},

@@ -73,8 +73,11 @@ func (d *Document) Shield(grant shield.Grant, rlimits []Rlimit, hook Hook) error
 		lifted = append(lifted, "linux.resources.cpu.cpus", "linux.resources.cpu.mems")
 	} else {
 		steps = append(steps,
-			func() error { return d.set("linux.resources.cpu.cpus", grant.CPUs.String()) },
+			func() error { return d.set("linux.resources.cpu.cpus", grant.Cpuset().String()) },
 			func() error { return d.set("linux.resources.cpu.mems", grant.Mems.String()) })
+	}
+	if !grant.ExecCPUs.IsEmpty() { // also for an exec that does not come through us
+		steps = append(steps, func() error { return d.set("process.execCPUAffinity", affinity(grant.ExecCPUs)) })
 	}
 	switch grant.Memory.Swap {
 	case "memory.swap.max":

@@ -50,9 +50,24 @@ func (p Process) Schedule(grant shield.Grant) {
 }
 
 // Demote takes the scheduler out.
-func (p Process) Demote() {
+func (p Process) Demote() { p.drop("scheduler") }
+
+// RunOn sends it to these CPUs (execCPUAffinity: runc 1.3, crun 1.19).
+func (p Process) RunOn(cpus shield.CPUs) {
+	p.drop("execCPUAffinity")
+	p.Set("execCPUAffinity", affinity(cpus))
+}
+
+// affinity is an execCPUAffinity. initial counts before the process is in the container's cgroup, where it could wait for a
+// CPU that spins before the delegate gets to final.
+func affinity(cpus shield.CPUs) map[string]string {
+	return map[string]string{"initial": cpus.String(), "final": cpus.String()}
+}
+
+// drop takes a member out, in whatever letters: runc reads names without regard to case.
+func (p Process) drop(name string) {
 	for key := range p.object {
-		if strings.EqualFold(key, "scheduler") { // runc reads names without regard to case
+		if strings.EqualFold(key, name) {
 			delete(p.object, key)
 		}
 	}

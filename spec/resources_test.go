@@ -70,7 +70,7 @@ func TestARewrittenUpdateKeepsWhatItDoesNotKnow(t *testing.T) {
 	}
 }
 
-func TestDemoteTakesTheSchedulerAndNothingElse(t *testing.T) {
+func TestAnAddedProcessChangesInItsSchedulerAndItsCPUsAlone(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"args":["a"],"scheduler":{"policy":"SCHED_FIFO"},"cwd":"/"}`: `{"args":["a"],"cwd":"/"}`,
 		`{"Scheduler":1,"scheduler":2,"x":9007199254740993}`:           `{"x":9007199254740993}`,
@@ -80,6 +80,22 @@ func TestDemoteTakesTheSchedulerAndNothingElse(t *testing.T) {
 			t.Fatal(err)
 		}
 		if process.Demote(); string(process.JSON()) != want {
+			t.Errorf("%s: %s, want %s", text, process.JSON(), want)
+		}
+	}
+	for text, want := range map[string]string{
+		`{"args":["a"]}`: `{"args":["a"],"execCPUAffinity":{"final":"0,2","initial":"0,2"}}`,
+		`{"ExecCpuAffinity":{"initial":"5"},"execCPUAffinity":null,"x":9007199254740993}`: `{"execCPUAffinity":{"final":"0,2","initial":"0,2"},"x":9007199254740993}`,
+	} {
+		process, err := spec.ParseProcess([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cpus, err := shield.ParseCPUs("0,2")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if process.RunOn(cpus); string(process.JSON()) != want {
 			t.Errorf("%s: %s, want %s", text, process.JSON(), want)
 		}
 	}

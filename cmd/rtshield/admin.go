@@ -18,6 +18,14 @@ import (
 )
 
 func administrate(argv []string) int {
+	if err := administrator().Run(argv); err != nil {
+		return complain(err)
+	}
+	return 0
+}
+
+// administrator is the command line of the administrator's commands.
+func administrator() *cli.App {
 	jsonFlag := &cli.BoolFlag{Name: "json", Usage: "print JSON"}
 	app := &cli.App{
 		Name: "rtshield", Version: version, HideVersion: true,
@@ -47,10 +55,8 @@ func administrate(argv []string) int {
 		},
 		ExitErrHandler: func(*cli.Context, error) {}, // run prints it
 	}
-	if err := app.Run(argv); err != nil {
-		return complain(err)
-	}
-	return 0
+	app.Commands = append(app.Commands, installing()...)
+	return app
 }
 
 func noArguments(c *cli.Context) error {

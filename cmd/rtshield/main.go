@@ -44,7 +44,7 @@ func complain(err error) int {
 func isAdministrator(args []string) bool {
 	inv := argv.Parse(args)
 	switch inv.Verb {
-	case "status", "explain", "reconcile", "help", "h":
+	case "status", "explain", "reconcile", "install", "uninstall", "help", "h":
 		return true
 	case "":
 		return inv.Malformed == "" && !inv.Version

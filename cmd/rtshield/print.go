@@ -42,6 +42,11 @@ func printStatus(w io.Writer, now *status.Status) {
 	}
 	table.Flush()
 	for _, grant := range now.Grants {
+		if !grant.ExecCPUs.IsEmpty() {
+			fmt.Fprintf(w, "\nexec into %s runs on CPU %s\n", grant.Name, grant.ExecCPUs)
+		}
+	}
+	for _, grant := range now.Grants {
 		printInterference(w, grant)
 	}
 	for _, grant := range now.Grants {
@@ -70,6 +75,9 @@ func printExplanation(w io.Writer, e *runtime.Explanation) {
 	}
 	for _, places := range e.Places {
 		fmt.Fprintf(w, "chosen: %s\n", places)
+	}
+	if !e.Grant.ExecCPUs.IsEmpty() {
+		fmt.Fprintf(w, "exec runs on: CPU %s (housekeeping)\n", e.Grant.ExecCPUs)
 	}
 	if power := e.Grant.Power.String(); power != "" {
 		fmt.Fprintf(w, "power: %s\n", power)

@@ -80,7 +80,7 @@ func (c *containerd) writePolicy(cpusFrom string) (err error) {
 	if c.online.Size() > 2 { // one CPU in the shield, as on the smallest host
 		layout += fmt.Sprintf("\nshield = %q", shieldedCPU(c.online))
 	}
-	c.policy, err = testhost.WritePolicy(testhost.Options{Dir: c.Dir, Layout: layout})
+	c.policy, err = testhost.WritePolicy(testhost.Options{Dir: c.Dir, Layout: layout, Classes: testhost.Aside})
 	return err
 }
 

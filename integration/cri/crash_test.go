@@ -2,10 +2,8 @@ package cri_test
 
 import (
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/rtshield/rtshield/integration/testhost"
@@ -25,25 +23,6 @@ func ofParent(t *testing.T, pid int) int {
 	}
 	t.Fatal("no PPid")
 	return 0
-}
-
-func kill9(t *testing.T, pid int) {
-	t.Helper()
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-		t.Errorf("kill -9 %d: %v", pid, err)
-	}
-}
-
-// gone waits until a process runs no more, whether or not somebody has asked for its status.
-func gone(t *testing.T, pid int) {
-	t.Helper()
-	testhost.Eventually(t, patience, func() error {
-		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-		if err == nil && !strings.Contains(string(status), "State:\tZ") {
-			return fmt.Errorf("pid %d is still there", pid)
-		}
-		return nil
-	})
 }
 
 func TestAContainerKeepsItsShieldWhileContainerdIsGone(t *testing.T) {
@@ -83,9 +62,9 @@ func TestAKilledShimTakesItsPodAlongAndLeavesNothing(t *testing.T) {
 	if name := testhost.Read(t, fmt.Sprintf("/proc/%d/comm", shim)); !strings.HasPrefix(name, "containerd-shim") {
 		t.Fatalf("above the container is %q, no shim", name)
 	}
-	kill9(t, shim) // of the whole pod
-	gone(t, pid)
-	gone(t, pause)
+	testhost.Kill9(t, shim) // of the whole pod
+	testhost.Ended(t, patience, pid)
+	testhost.Ended(t, patience, pause)
 	released(t)
 	// The kubelet makes the pod anew.
 	next := runPod(t, "rtshield", asking)

@@ -193,3 +193,27 @@ func TestAProbeIsOrdinaryAndAnswersWhileTheContainerSpins(t *testing.T) {
 	t.Logf("while it spins, probes answer within %v", slices.Max(times))
 	p.holds("after the probes", spins)
 }
+
+func TestAProbeOnHousekeepingAnswersASpinnerAtOnce(t *testing.T) {
+	unchanged(t)
+	p := runPod(t, "rtshield", map[string]string{"rtshield.io/class": "aside"})
+	c := p.start(static(shielded()), "sh", "-c", "ulimit -t 60; while :; do :; done")
+	scheduled(t, "spinning", c.pid(), fifo())
+	var times []time.Duration
+	for range 4 {
+		out, took, err := c.probe(probeBound, "sh", "-c", testhost.TellSelf)
+		if err != nil {
+			t.Fatalf("after %v: %v", took, err)
+		}
+		if got := testhost.Told(t, out); got != "OTHER 0 on "+others(t) {
+			t.Errorf("a probe runs %s", got)
+		}
+		times = append(times, took)
+		// As the kubelet does, which knows nothing of the CPUs of exec.
+		if err := c.update(static(shielded())); err != nil {
+			t.Fatal(err)
+		}
+		scheduled(t, "after an update with its own CPU", c.pid(), fifo())
+	}
+	t.Logf("while it spins, probes answer within %v", slices.Max(times))
+}

@@ -2,7 +2,6 @@ package docker_test
 
 import (
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -41,22 +40,13 @@ func (c container) shim(t *testing.T) int {
 	return 0
 }
 
-func kill9(t *testing.T, pids ...int) {
-	t.Helper()
-	for _, pid := range pids {
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-			t.Errorf("kill -9 %d: %v", pid, err)
-		}
-	}
-}
-
 func TestKilledTogetherWithItsShimThenRemoved(t *testing.T) {
 	unchanged(t)
 	c := start(t, "rtshield-fifo", img, loop)
 	scheduled(t, c, fifo())
 	pid := c.pid(t)
-	kill9(t, c.shim(t), pid)
-	ended(t, pid)
+	testhost.Kill9(t, c.shim(t), pid)
+	testhost.Ended(t, patience, pid)
 	ok(t, "rm", "-f", c.id)
 	released(t)
 }
@@ -65,7 +55,7 @@ func TestKilledTogetherWithItsShimThenTheNextContainer(t *testing.T) {
 	unchanged(t)
 	c := start(t, "rtshield-fifo", img, loop)
 	scheduled(t, c, fifo())
-	kill9(t, c.shim(t), c.pid(t))
+	testhost.Kill9(t, c.shim(t), c.pid(t))
 	// No waiting for containerd to notice: the next one finds the CPU free because its owner is dead.
 	if got := told(t, ok(t, args("rtshield-fifo", "--rm", img, "sh", "-c", tell)...)); got != fifo() {
 		t.Errorf("the next one runs %s, want %s", got, fifo())
@@ -79,8 +69,8 @@ func TestKilledTogetherWithItsShimThenReconcile(t *testing.T) {
 	scheduled(t, c, fifo())
 	shim, pid := c.shim(t), c.pid(t)
 	goOn := stopContainerd(t) // it would notice, and clean up through `rtshield delete`
-	kill9(t, shim, pid)
-	ended(t, pid)
+	testhost.Kill9(t, shim, pid)
+	testhost.Ended(t, patience, pid)
 	if theGrant(t).State != "stale" {
 		t.Errorf("its owner is dead, status says %+v", theGrant(t))
 	}
@@ -112,26 +102,14 @@ func stopContainerd(t *testing.T) (goOn func()) {
 	return goOn
 }
 
-// ended waits until the process runs no more, whether or not somebody has asked for its status.
-func ended(t *testing.T, pid int) {
-	t.Helper()
-	testhost.Eventually(t, patience, func() error {
-		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-		if err == nil && !strings.Contains(string(status), "State:\tZ") {
-			return fmt.Errorf("pid %d is still there", pid)
-		}
-		return nil
-	})
-}
-
 func TestWithoutItsShimItIsNotLeftAlone(t *testing.T) {
 	unchanged(t)
 	c := start(t, "rtshield-fifo", img, loop)
 	scheduled(t, c, fifo())
 	pid := c.pid(t)
-	kill9(t, c.shim(t))
+	testhost.Kill9(t, c.shim(t))
 	// containerd notices, and cleans up with `delete --force`: through rtshield.
-	ended(t, pid)
+	testhost.Ended(t, patience, pid)
 	released(t)
 	waitFor(t, c, ".State.Status", "exited")
 	ok(t, "start", c.id)

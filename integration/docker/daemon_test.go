@@ -90,7 +90,7 @@ func (d *daemon) equip() error {
 	if err := os.Mkdir(d.path("bin"), 0o755); err != nil {
 		return err
 	}
-	for _, name := range []string{"rtshield", "rtshield-fifo", "rtshield-rr"} {
+	for _, name := range runtimes {
 		if err := os.Symlink(binary, d.path("bin/"+name)); err != nil {
 			return err
 		}
@@ -98,9 +98,12 @@ func (d *daemon) equip() error {
 	return d.configure("runc")
 }
 
+// runtimes are the names by which the daemon calls rtshield.
+var runtimes = []string{"rtshield", "rtshield-fifo", "rtshield-rr", "rtshield-aside"}
+
 // writePolicy writes the policy that all tests start with.
 func (d *daemon) writePolicy(delegates ...string) (err error) {
-	options := testhost.Options{Dir: d.Dir, Delegates: delegates}
+	options := testhost.Options{Dir: d.Dir, Delegates: delegates, Classes: testhost.Aside}
 	// One CPU in the shield, as on the smallest host: that a second container is refused shows on every machine then.
 	if d.online.Size() > 2 {
 		options.Layout = fmt.Sprintf("shield = %q", shieldedCPU())
@@ -110,12 +113,12 @@ func (d *daemon) writePolicy(delegates ...string) (err error) {
 }
 
 func (d *daemon) configure(defaultRuntime string) error {
-	runtimes := map[string]map[string]string{}
-	for _, name := range []string{"rtshield", "rtshield-fifo", "rtshield-rr"} {
-		runtimes[name] = map[string]string{"path": d.path("bin/" + name)}
+	paths := map[string]map[string]string{}
+	for _, name := range runtimes {
+		paths[name] = map[string]string{"path": d.path("bin/" + name)}
 	}
 	text, err := json.Marshal(map[string]any{
-		"runtimes": runtimes, "default-runtime": defaultRuntime, "cgroup-parent": d.Cgroup, "live-restore": d.liveRestore,
+		"runtimes": paths, "default-runtime": defaultRuntime, "cgroup-parent": d.Cgroup, "live-restore": d.liveRestore,
 	})
 	if err != nil {
 		return err

@@ -97,7 +97,7 @@ func TestAKilledContainerdFindsTheShieldAsItWas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kill9(t, number)
+	testhost.Kill9(t, number)
 	testhost.Eventually(t, patience, func() error {
 		if now := read(t, engine.path("exec/containerd/containerd.pid")); now == was {
 			return fmt.Errorf("containerd still is pid %s", was)

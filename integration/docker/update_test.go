@@ -112,3 +112,23 @@ func TestExecIntoAFIFOSpinnerAnswers(t *testing.T) {
 	ok(t, "kill", c.id)
 	ok(t, "wait", c.id)
 }
+
+func TestExecOnHousekeepingAnswersAFIFOSpinnerAtOnce(t *testing.T) {
+	unchanged(t)
+	c := start(t, "rtshield-aside", img, "sh", "-c", spin)
+	scheduled(t, c, fifo())
+	var times []time.Duration
+	for range 4 {
+		begun := time.Now()
+		if got := told(t, ok(t, "exec", c.id, "sh", "-c", testhost.TellSelf)); got != "OTHER 0 on "+others() {
+			t.Errorf("exec runs %s", got)
+		}
+		times = append(times, time.Since(begun))
+	}
+	t.Logf("exec answers within %v", times)
+	// Docker keeps to the CPUs that it knows, or names none.
+	ok(t, "update", "--memory", "64m", "--memory-swap", "64m", c.id)
+	scheduled(t, c, fifo())
+	ok(t, "kill", c.id)
+	ok(t, "wait", c.id)
+}

@@ -125,7 +125,7 @@ func (p *Place) unmount() error {
 // dockerd and containerd outside of those that they were given.
 func leftovers() map[string]bool {
 	found := map[string]bool{}
-	for _, pattern := range []string{"/run/rtshield/delegate-*", "/run/docker", "/run/containerd"} {
+	for _, pattern := range []string{"/run/rtshield/delegate-*", "/run/rtshield/exec-*", "/run/docker", "/run/containerd"} {
 		paths, _ := filepath.Glob(pattern)
 		for _, path := range paths {
 			found[path] = true

@@ -27,6 +27,9 @@ type Options struct {
 	Classes string
 }
 
+// Aside is a class whose exec runs on housekeeping CPUs.
+const Aside = "[class.aside]\npolicy = \"fifo\"\nexec_cpus = \"housekeeping\"\n"
+
 // PolicyFile is a policy file that was written.
 type PolicyFile struct {
 	Path, State string

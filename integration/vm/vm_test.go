@@ -41,7 +41,8 @@ func TestEveryKernelHoldsTheShield(t *testing.T) {
 		Rtshield: testhost.Rtshield(t), Guest: buildGuest(t, "./guest"), Loop: testhost.Loop(t), Run: *run, Seed: *seed, Steps: *steps, Irqbalance: irqbalance,
 		Delegates: map[string]string{
 			"/usr/local/bin/runc": testhost.Runc(t), "/usr/sbin/runc": "/usr/sbin/runc", "/usr/bin/crun": "/usr/bin/crun",
-			"/usr/sbin/criu": "/usr/sbin/criu", // runc's checkpoint
+			"/usr/sbin/criu":     "/usr/sbin/criu", // runc's checkpoint, which calls GNU's tar
+			"/usr/local/bin/tar": "/bin/tar",
 		},
 	})
 }

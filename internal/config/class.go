@@ -30,6 +30,7 @@ type class struct {
 	Swap        *string  `toml:"swap"`
 	MemPolicy   *string  `toml:"memory_policy"`
 	Exec        *string  `toml:"exec"`
+	ExecCPUs    *string  `toml:"exec_cpus"`
 	RTPrio      any      `toml:"rtprio"`
 	Memlock     any      `toml:"memlock"`
 	RTTime      *string  `toml:"rttime"`
@@ -124,6 +125,7 @@ func (c class) words(built *shield.Class) error {
 		{"swap", c.Swap, &built.Swap, []string{shield.Keep, string(shield.Off)}},
 		{"memory_policy", c.MemPolicy, &built.MemoryPolicy, []string{shield.Keep, shield.Bind}},
 		{"exec", c.Exec, &built.Exec, []string{shield.Demote, shield.Inherit}},
+		{"exec_cpus", c.ExecCPUs, &built.ExecCPUs, []string{shield.ExecOnContainer, shield.ExecOnHousekeeping}},
 		{"partition", c.Partition, &built.Partition, []string{"auto", shield.Isolated, shield.Root, "none"}},
 	} {
 		if word.from == nil {

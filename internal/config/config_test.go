@@ -73,6 +73,12 @@ func TestErrorsGiveFileLineAndExpectation(t *testing.T) {
 		{"[class.fifo]\nrttime = \"soon\"", `p.toml:2: rttime = "soon": expected a duration such as 500ms, or 0 for none`},
 		{"[class.fifo]\nrttime = \"1ms\"", `p.toml:2: rttime = "1ms": expected 10ms to 1h0m0s`},
 		{"[class.batch]\nrttime = \"1s\"", `p.toml:2: rttime = "1s": expected no rttime`},
+		{"[class.fifo]\nexec_cpus = \"other\"", `p.toml:2: exec_cpus = "other": expected one of ["container" "housekeeping"]`},
+		{"[class.fifo]\nexec = \"inherit\"\nexec_cpus = \"housekeeping\"", `p.toml:3: exec_cpus = "housekeeping": expected "container" beside exec = "inherit"`},
+		{"[class.fifo]\nexec_cpus = \"housekeeping\"\npartition = \"root\"", `p.toml:2: exec_cpus = "housekeeping": expected "container" beside partition = "root"`},
+		{"[class.fifo]\nexec_cpus = \"housekeeping\"\npartition = \"isolated\"", `"container" beside partition = "isolated"`},
+		{"[class.fifo]\nexec_cpus = \"housekeeping\"\nrequire_level = \"partition\"", `"container" beside require_level = "partition"`},
+		{"[class.deadline]\nexec_cpus = \"housekeeping\"", `"container" beside policy = "deadline"`},
 		{"[class.fifo]\nfair_server = \"on\"", `p.toml:2: fair_server = "on": expected "keep" or "off"`},
 	} {
 		_, err := Parse("p.toml", []byte(c.text))
@@ -102,6 +108,13 @@ func TestClassInheritsFromTheBuiltInOneOfItsPolicy(t *testing.T) {
 	}
 	if !reflect.DeepEqual(config.Classes["fifo"], shield.BuiltinClasses()["fifo"]) {
 		t.Error("the built-in classes are gone")
+	}
+}
+
+func TestExecMayBeSentToHousekeepingCPUs(t *testing.T) {
+	config, err := Parse("p.toml", []byte("[class.fifo]\nexec_cpus = \"housekeeping\"\nrequire_level = \"cpuset\"\npartition = \"none\"\n"))
+	if err != nil || config.Classes["fifo"].ExecCPUs != shield.ExecOnHousekeeping || config.Classes["rr"].ExecCPUs != shield.ExecOnContainer {
+		t.Errorf("%+v, %v", config.Classes, err)
 	}
 }
 

@@ -81,6 +81,9 @@ func Run(root host.Root, session *shield.Session) (Report, error) {
 	if err := moveThreads(root, session, seen.Online, &report); err != nil {
 		return report, err
 	}
+	if err := keepOwn(root, session.Ledger, &report); err != nil {
+		return report, err
+	}
 	removeIdle(root, settings)
 	count(root, session.Ledger)
 	return report, session.Save()

@@ -32,8 +32,7 @@ func Release(root host.Root, store shield.Store, key shield.Key) error {
 }
 
 // Stuck tells of the first setting that was to go back and could not, but for what waits until its CPUs are online again.
-// Its baseline is still noted, so that the next Run tries
-// again.
+// Its baseline is still noted, so that the next Run tries again.
 func (r Report) Stuck(ledger *shield.Ledger) error {
 	for _, refused := range r.Refused {
 		if _, noted := ledger.Baselines[refused.Knob.String()]; noted && refused.Want == refused.Baseline && !strings.HasSuffix(refused.Fixed, power.ErrOffline.Error()) {

@@ -32,7 +32,9 @@ func endMove(root host.Root, grant *shield.Grant) {
 	if grant.Move == nil || root.Alive(grant.Move.Owner.PID, grant.Move.Owner.Start) {
 		return
 	}
-	if now, err := hostcpuset.CPUs(root, grant.Cgroups.Cpuset); err == nil && now.Equals(grant.Move.CPUs.CPUSet) {
+	moved := *grant
+	moved.CPUs = grant.Move.CPUs
+	if now, err := hostcpuset.CPUs(root, grant.Cgroups.Cpuset); err == nil && now.Equals(moved.Cpuset().CPUSet) {
 		grant.CPUs, grant.Idle, grant.Asked.CPUs = grant.Move.CPUs, grant.Move.Idle, grant.Move.CPUs.String()
 		if mems, err := root.ReadList(grant.Cgroups.Cpuset, "cpuset.mems"); err == nil {
 			grant.Mems = shield.CPUsOf(mems)

@@ -245,6 +245,7 @@ func rememberOwn(root host.Root, ledger *shield.Ledger, settings []shield.Settin
 		return err
 	}
 	var written []string
+	hidden := ledger.Held()
 	for _, setting := range settings {
 		switch {
 		case !setting.Differs() || setting.Fixed != "":
@@ -253,6 +254,9 @@ func rememberOwn(root host.Root, ledger *shield.Ledger, settings []shield.Settin
 		case setting.Kind == shield.Partition:
 			if _, err := hostcpuset.Exclusive(root, setting.Name); gone(err) {
 				written = append(written, place.Mount)
+			}
+			if cpus, err := hostcpuset.CPUs(root, setting.Name); err == nil && setting.Want == shield.Member {
+				hidden = hidden.Union(cpus)
 			}
 		}
 	}
@@ -278,10 +282,11 @@ func rememberOwn(root host.Root, ledger *shield.Ledger, settings []shield.Settin
 		if err = errors.Join(err, errAllowed); err != nil {
 			return err
 		}
-		whole := task.MaskOf(allowed)
+		// While a partition lasts, the root's threads lack its CPUs, and with its end the kernel gives them all back.
+		whole, outside := task.MaskOf(allowed), task.MaskOf(allowed.Difference(hidden))
 		for _, tid := range tids {
 			mask, err := task.AffinityMask(tid)
-			if gone(err) || err == nil && (mask == whole || own[tid]) {
+			if gone(err) || err == nil && (mask == whole || mask == outside || own[tid]) {
 				continue
 			}
 			if err != nil {

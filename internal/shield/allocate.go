@@ -60,6 +60,9 @@ func Decide(classes map[string]Class, layout Layout, host Host, ledger *Ledger, 
 			return Grant{}, err
 		}
 	}
+	if err := lendForExec(&grant, terms.Class, layout, ledger); err != nil {
+		return Grant{}, err
+	}
 	if err := setLevel(&grant, layout, host, request, terms); err != nil {
 		return Grant{}, err
 	}
@@ -116,7 +119,7 @@ type found struct {
 
 func allocate(layout Layout, host Host, grants []Grant, request Request, terms Terms) (found, error) {
 	topo := host.Topology
-	free := layout.Pool.Difference(unavailable(topo, grants))
+	free := layout.Pool.Difference(takenBy(topo, grants))
 	if !terms.Explicit.IsEmpty() {
 		idle, err := check(layout, topo, grants, free, request.Name, terms, host.Near)
 		return found{cpus: terms.Explicit, idle: idle}, err
@@ -145,15 +148,17 @@ func siblingsToIdle(topo Topology, cpus cpuset.CPUSet, smt string) cpuset.CPUSet
 	return topo.Siblings(cpus).Difference(cpus)
 }
 
-// unavailable is what the grants hold, and what has come online beside a thread that is to have its core alone.
-func unavailable(topo Topology, grants []Grant) cpuset.CPUSet {
-	var alone []int
+// takenBy gives the CPUs that a new grant cannot have: those that others hold, those of what exec adds to them, and what has
+// come online beside a thread that is to have its core alone.
+func takenBy(topo Topology, grants []Grant) cpuset.CPUSet {
+	var taken, alone []int
 	for _, grant := range grants {
+		taken = append(taken, grant.ExecCPUs.UnsortedList()...)
 		if grant.SMT == SMTIsolate {
 			alone = append(alone, grant.CPUs.UnsortedList()...)
 		}
 	}
-	return heldBy(grants).Union(topo.Siblings(cpuset.New(alone...)))
+	return heldBy(grants).Union(cpuset.New(taken...)).Union(topo.Siblings(cpuset.New(alone...)))
 }
 
 func heldBy(grants []Grant) cpuset.CPUSet {

@@ -143,6 +143,8 @@ type Class struct {
 	THP, Swap, MemoryPolicy string
 	// Exec is "demote" or "inherit": the policy of processes added by exec.
 	Exec string
+	// ExecCPUs is "container" or "housekeeping": the CPUs of processes added by exec.
+	ExecCPUs string
 	// RTPrio raises RLIMIT_RTPRIO to MaxPriority, Memlock RLIMIT_MEMLOCK to unlimited.
 	RTPrio  Wish
 	Memlock Wish
@@ -163,7 +165,7 @@ func BuiltinClasses() map[string]Class {
 	fast := keep
 	fast.CStates, fast.Governor, fast.Preference = "20us", "performance", "performance"
 	base := Class{
-		CPUs: 1, MaxCPUs: 4, SMT: SMTIsolate, NUMA: NUMAPrefer, IRQ: "away", Partition: "auto", Exec: Demote, RTPrio: Off, Memlock: Off,
+		CPUs: 1, MaxCPUs: 4, SMT: SMTIsolate, NUMA: NUMAPrefer, IRQ: "away", Partition: "auto", Exec: Demote, ExecCPUs: ExecOnContainer, RTPrio: Off, Memlock: Off,
 		THP: Keep, Swap: Keep, MemoryPolicy: Keep, Power: keep,
 	}
 	with := func(change func(*Class)) Class {
@@ -212,7 +214,32 @@ func (c Class) Validate() error {
 	case c.Policy == Deadline && c.Deadline == Bandwidth{}:
 		return optionError("deadline", "", "runtime/deadline/period such as 200us/1ms/1ms")
 	}
+	if err := c.validateExecCPUs(); err != nil {
+		return err
+	}
 	return c.Power.Validate()
+}
+
+// validateExecCPUs: housekeeping CPUs are for ordinary work, a partition has no CPU but its own, and SCHED_DEADLINE wants an
+// affinity that spans a whole root domain.
+func (c Class) validateExecCPUs() error {
+	if c.ExecCPUs != ExecOnHousekeeping {
+		return nil
+	}
+	beside := func(option, value string) error {
+		return optionError("exec_cpus", c.ExecCPUs, fmt.Sprintf("%q beside %s = %q", ExecOnContainer, option, value))
+	}
+	switch {
+	case c.Exec == Inherit:
+		return beside("exec", c.Exec)
+	case c.Partition == Root || c.Partition == Isolated:
+		return beside("partition", c.Partition)
+	case c.RequireLevel == LevelPartition:
+		return beside("require_level", c.RequireLevel)
+	case c.Policy == Deadline:
+		return beside("policy", string(c.Policy))
+	}
+	return nil
 }
 
 // OptionError is a value of the policy file that cannot be used.

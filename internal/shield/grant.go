@@ -51,6 +51,8 @@ type Grant struct {
 	NearNodes CPUs   `json:"nearNodes,omitzero"`
 	// Exec is inherit where what exec adds runs as the container does.
 	Exec string `json:"exec,omitempty"`
+	// ExecCPUs are those of what exec adds, where they are not the container's own. Nobody holds them.
+	ExecCPUs CPUs `json:"execCPUs,omitzero"`
 	// Move is under way while the engine gives it other CPUs.
 	Move *Move `json:"move,omitempty"`
 	// Asked is what the engine had written of the CPUs, and will write again with each update.

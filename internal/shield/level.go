@@ -46,6 +46,9 @@ func chooseLevel(layout Layout, host Host, request Request, terms Terms, cpus, i
 			weaken(LevelCpuset, "before Linux 6.7 the idle siblings would take a second partition")
 		}
 	}
+	if terms.Class.ExecCPUs == ExecOnHousekeeping {
+		weaken(LevelCpuset, fmt.Sprintf("class %s runs exec on housekeeping CPUs (exec_cpus), and a partition has no CPU but its own", terms.Class.Name))
+	}
 	if terms.Partition == "none" {
 		weaken(LevelCpuset, "partition none was asked for")
 	}

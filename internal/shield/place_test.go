@@ -283,7 +283,7 @@ func TestWhateverComesAndGoesTheRulesHold(t *testing.T) {
 				}
 				terms := Terms{Count: 1 + random.IntN(8), SMT: pick(SMTIsolate, SMTRequire, SMTPrefer), NUMA: pick(NUMASingle, NUMAPrefer, NUMAAny)}
 				request := asks(fmt.Sprint(step), "cpus", fmt.Sprint(terms.Count), "smt", terms.SMT, "numa", terms.NUMA)
-				free := layout.Pool.Difference(unavailable(topo, ledger.Grants))
+				free := layout.Pool.Difference(takenBy(topo, ledger.Grants))
 				if random.IntN(5) == 0 {
 					request.Choices["cpuset"] = Choice{cpuset.New(random.IntN(topo.Online.Size()), random.IntN(topo.Online.Size())).String(), "cpuset"}
 					delete(request.Choices, "cpus")

@@ -35,7 +35,7 @@ func (g Grant) Moves(update Update) (to CPUs, moves bool, err error) {
 	if err != nil {
 		return to, false, fmt.Errorf("update of container %s: cpus %w", g.Name, err)
 	}
-	return to, !to.Equals(g.CPUs.CPUSet), nil
+	return to, !to.Equals(g.CPUs.CPUSet) && !to.Equals(g.Cpuset().CPUSet), nil
 }
 
 // Accept holds an update to a container's grant. What it leaves out, says as the grant has it, or repeats of what the engine
@@ -47,7 +47,7 @@ func (g Grant) Accept(update Update) error {
 	if _, moves, err := g.Moves(update); err != nil {
 		return err
 	} else if moves {
-		return refuse("CPU "+update.CPUs, "it holds CPU "+g.CPUs.String()+" (class "+g.Class+")",
+		return refuse("CPU "+update.CPUs, "it holds CPU "+g.CPUsText()+" (class "+g.Class+")",
 			`leave the CPUs out, create it anew, or let the engine choose them ([layout] cpus_from = "engine")`)
 	}
 	if update.Mems != "" && update.Mems != g.Asked.Mems {
@@ -94,7 +94,8 @@ func Relocate(classes map[string]Class, layout Layout, topo Topology, ledger *Le
 	near, _ := ParseNear(grant.Near)
 	class.Name = grant.Class
 	terms := Terms{Class: class, Explicit: to.CPUSet, SMT: grant.SMT, NUMA: grant.NUMA, Near: near}
-	idle, err := check(layout, topo, others, layout.Pool.Difference(unavailable(topo, others)), grant.Name, terms, grant.NearNodes.CPUSet)
+	free := layout.Pool.Difference(takenBy(topo, others)).Difference(grant.ExecCPUs.CPUSet)
+	idle, err := check(layout, topo, others, free, grant.Name, terms, grant.NearNodes.CPUSet)
 	if err != nil {
 		return grant, err
 	}

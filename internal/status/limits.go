@@ -129,6 +129,23 @@ func threadLimits(threads map[string][]string, held cpuset.CPUSet) []shield.Limi
 	return limits
 }
 
+// strayLimits: threads of the container itself that may run where only what exec adds should.
+func strayLimits(root host.Root, grant shield.Grant) []shield.Limit {
+	strays, err := reconcile.Strays(root, grant)
+	if err != nil || len(strays) == 0 {
+		return nil
+	}
+	var names []string
+	for _, stray := range strays {
+		names = append(names, stray.Label)
+	}
+	sort.Strings(names)
+	return []shield.Limit{{
+		What: fmt.Sprintf("%d thread(s) of the container may run on CPU %s: %s", len(names), grant.ExecCPUs, strings.Join(slices.Compact(names), ", ")),
+		Why:  "its program asked for that, or its cpuset was written (Linux before 6.2)", Help: "rtshield reconcile",
+	}}
+}
+
 // lateIRQ: the new affinity is written, but on x86 without interrupt remapping the kernel moves an interrupt only when it
 // arrives once more.
 func lateIRQ(root host.Root, setting shield.Setting, held cpuset.CPUSet) (shield.Limit, bool) {

@@ -32,6 +32,11 @@ func (t Traits) MemoryPolicy() bool {
 // ExecScheduler says whether process.scheduler is carried out for exec: by runc since 1.2.
 func (t Traits) ExecScheduler() bool { return t.Name == "runc" && t.atLeast(1, 2) }
 
+// ExecAffinity says whether process.execCPUAffinity is carried out for exec: by runc since 1.3, by crun since 1.19.
+func (t Traits) ExecAffinity() bool {
+	return t.Name == "runc" && t.atLeast(1, 3) || t.Name == "crun" && t.atLeast(1, 19)
+}
+
 func (t Traits) atLeast(major, minor int) bool {
 	parts := strings.SplitN(t.Version, ".", 3)
 	if len(parts) < 2 {

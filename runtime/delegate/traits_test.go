@@ -25,6 +25,28 @@ func TestPoststartRunsLate(t *testing.T) {
 	}
 }
 
+func TestWhoSendsExecToOtherCPUs(t *testing.T) {
+	for _, c := range []struct {
+		traits Traits
+		want   bool
+	}{
+		{Traits{"runc", "1.1.5+ds1"}, false},
+		{Traits{"runc", "1.2.9"}, false},
+		{Traits{"runc", "1.3.0"}, true},
+		{Traits{"runc", "1.6.0-rc.1"}, true},
+		{Traits{"crun", "1.8.1"}, false},
+		{Traits{"crun", "1.18.2"}, false},
+		{Traits{"crun", "1.19"}, true},
+		{Traits{"crun", "1.27"}, true},
+		{Traits{"youki", "0.5.0"}, false},
+		{Traits{}, false},
+	} {
+		if got := c.traits.ExecAffinity(); got != c.want {
+			t.Errorf("%+v: %v", c.traits, got)
+		}
+	}
+}
+
 func TestIdentifyAsksOnceForEachBuild(t *testing.T) {
 	dir := realDir(t)
 	asked := filepath.Join(dir, "asked")

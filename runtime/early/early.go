@@ -20,7 +20,7 @@ func init() {
 	switch inv.Verb {
 	case "state", "kill", "start", "ps", "events", "pause", "resume", "features", "list", "checkpoint":
 	case "exec":
-		if delegate.ExecInherits() || mayBeRealTime(inv.Process) {
+		if delegate.RewritesExec() || mayBeRealTime(inv.Process) {
 			return
 		}
 	default:

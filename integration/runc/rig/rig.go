@@ -124,7 +124,7 @@ func (r *Rig) tidy() {
 	policies, _ := filepath.Glob(r.Dir + "/*.toml")
 	for _, policy := range policies {
 		left, _ := filepath.Glob(Pointer(policy) + "*") // with those of killed processes
-		for _, link := range append(left, strings.Replace(Pointer(policy), "delegate-", "inherit-", 1)) {
+		for _, link := range append(left, strings.Replace(Pointer(policy), "delegate-", "exec-", 1)) {
 			_ = os.Remove(link)
 		}
 	}

@@ -17,7 +17,9 @@ func TestACheckpointGivesTheCPUsBackAndRestoreAsksAgain(t *testing.T) {
 		if out, err := exec.Command("criu", "check").CombinedOutput(); err != nil {
 			r.Skipf("CRIU cannot work here: %s", strings.Join(strings.Fields(string(out)), " "))
 		}
-		pid := r.begin("run", "a", class("fifo"))
+		// CRIU takes no file along that is not the container's.
+		pid := r.begin("run", "a", class("fifo"), args("/bin/sh", "-c", "exec /bin/sleep 600 </dev/null >/dev/null 2>&1"))
+		r.runs(pid, "sleep")
 		r.policy("before the checkpoint", pid, unix.SCHED_FIFO, 50)
 		former := r.grant("a").CPUs
 		images := r.dir + "/images"

@@ -53,7 +53,8 @@ func (r *rig) at(when, id string, pid int, cpus string, others int) {
 	if grant.CPUs.String() != cpus || grant.State != "bound" {
 		r.Errorf("%s: status says %s, CPU %s; want %s", when, grant.State, grant.CPUs, cpus)
 	}
-	for file, want := range map[string]string{"cpuset.cpus": cpus, effective(): cpus, "cpuset.mems": grant.Mems.String()} {
+	wide := grant.ExecCPUs.Union(parse(r, cpus)).String()
+	for file, want := range map[string]string{"cpuset.cpus": wide, effective(): wide, "cpuset.mems": grant.Mems.String()} {
 		if now := r.knob(id, file); now != want {
 			r.Errorf("%s: %s reads %q, want %q", when, file, now, want)
 		}

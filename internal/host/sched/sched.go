@@ -22,6 +22,11 @@ type Attr struct {
 	Runtime, Deadline, Period time.Duration
 }
 
+// RealTime says whether the thread runs before all ordinary ones.
+func (a Attr) RealTime() bool {
+	return a.Policy == unix.SCHED_FIFO || a.Policy == unix.SCHED_RR || a.Policy == unix.SCHED_DEADLINE
+}
+
 // Get reads the policy of thread tid; 0 is the caller.
 func Get(tid int) (Attr, error) {
 	attr, err := unix.SchedGetAttr(tid, 0)

@@ -157,8 +157,10 @@ func Affinity(tid int) (cpuset.CPUSet, error) {
 }
 
 // SetAffinity moves a thread. Its error wraps ErrBound for one that the kernel keeps where it is.
-func SetAffinity(tid int, cpus cpuset.CPUSet) error {
-	mask := MaskOf(cpus)
+func SetAffinity(tid int, cpus cpuset.CPUSet) error { return SetAffinityMask(tid, MaskOf(cpus)) }
+
+// SetAffinityMask is SetAffinity with a mask, which may have CPUs that there are not, or that the thread's cpuset lacks.
+func SetAffinityMask(tid int, mask Mask) error {
 	err := unix.SchedSetaffinity(tid, &mask)
 	if errors.Is(err, unix.EINVAL) {
 		return fmt.Errorf("%w: %w", ErrBound, err)
