@@ -45,9 +45,9 @@ func create(inv argv.Invocation) error {
 		err = withoutTHP()
 	}
 	if err := errors.Join(err, m.document.Save()); err != nil {
-		return errors.Join(err, reconcile.Release(system, store, m.request.Key))
+		return errors.Join(err, reconcile.ReleaseHeld(system, store, m.request.Key))
 	}
-	return errors.Join(delegate.Become(m.delegate, inv.Argv), reconcile.Release(system, store, m.request.Key))
+	return errors.Join(delegate.Become(m.delegate, inv.Argv), reconcile.ReleaseHeld(system, store, m.request.Key))
 }
 
 // rootless creates a container where nobody can be shielded: one that asks for it is told why, and any other is the
