@@ -80,7 +80,7 @@ func (m *matter) admit(store shield.Store) error {
 		return fmt.Errorf("container with given ID already exists: %s", m.request.ID)
 	}
 	if len(session.Grants) == 0 {
-		if err := reconcile.LostError(system, store, session.Ledger); err != nil {
+		if err := reconcile.UnknownError(system, store, session.Ledger); err != nil {
 			return err
 		}
 	}
