@@ -45,9 +45,9 @@ func create(inv argv.Invocation) error {
 		err = withoutTHP()
 	}
 	if err := errors.Join(err, m.document.Save()); err != nil {
-		return errors.Join(err, reconcile.Release(system, store, m.request.Key))
+		return errors.Join(err, reconcile.ReleaseHeld(system, store, m.request.Key))
 	}
-	return errors.Join(delegate.Become(m.delegate, inv.Argv), reconcile.Release(system, store, m.request.Key))
+	return errors.Join(delegate.Become(m.delegate, inv.Argv), reconcile.ReleaseHeld(system, store, m.request.Key))
 }
 
 // rootless creates a container where nobody can be shielded: one that asks for it is told why, and any other is the
@@ -80,7 +80,7 @@ func (m *matter) admit(store shield.Store) error {
 		return fmt.Errorf("container with given ID already exists: %s", m.request.ID)
 	}
 	if len(session.Grants) == 0 {
-		if err := reconcile.LostError(system, store, session.Ledger); err != nil {
+		if err := reconcile.UnknownError(system, store, session.Ledger); err != nil {
 			return err
 		}
 	}
