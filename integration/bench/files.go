@@ -25,13 +25,12 @@ var (
 
 // files runs the shielded container once more, under strace, and counts.
 func (f *field) files(ctx context.Context) ([]touched, error) {
-	strace, err := exec.LookPath("strace")
-	if err != nil {
-		return nil, fmt.Errorf("%w: `make setup` installs strace", err)
-	}
 	trace := filepath.Join(f.dir, "trace")
 	// Children are followed at once, and no line is cut in two by another process: a file for each.
-	if _, err := f.command(ctx, strace, "-ff", "-s", "200", "-e", "trace=execve,openat,fork,vfork,clone,clone3", "-o", trace,
+	if _, err := exec.LookPath("strace"); err != nil {
+		return nil, fmt.Errorf("%w: `make setup` installs strace", err)
+	}
+	if _, err := f.command(ctx, "strace", "-ff", "-s", "200", "-e", "trace=execve,openat,fork,vfork,clone,clone3", "-o", trace,
 		f.rtshield, "--root", filepath.Join(f.dir, "root"), "run", "--bundle", f.bundle("shielded"), f.id("shielded")); err != nil {
 		return nil, err
 	}

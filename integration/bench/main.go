@@ -70,7 +70,12 @@ func run(ctx context.Context, bin string, pairs int) (err error) {
 		results = append(results, r)
 	}
 	stop()
-	report(os.Stdout, results, pairs, f)
+	fmt.Fprintf(os.Stderr, "%d pairs: rtshield's own work\n", pairs)
+	work, err := f.work(ctx, pairs)
+	if err != nil {
+		return err
+	}
+	report(os.Stdout, results, work, pairs, f)
 	counts, err := f.files(ctx)
 	if err != nil {
 		return err

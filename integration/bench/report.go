@@ -16,7 +16,7 @@ import (
 const sizeLimit = 15e6
 
 // report is Markdown, to be put into the README as it is.
-func report(w io.Writer, results []result, pairs int, f *field) {
+func report(w io.Writer, results []result, work time.Duration, pairs int, f *field) {
 	ms := func(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d)/float64(time.Millisecond)) }
 	fmt.Fprintln(w, "| | runc, ms | rtshield, ms | ratio | limit |")
 	fmt.Fprintln(w, "|---|---:|---:|---:|---:|")
@@ -27,18 +27,9 @@ func report(w io.Writer, results []result, pairs int, f *field) {
 		}
 		fmt.Fprintf(w, "| %s | %s | %s | %.2f | %s |\n", r.name, ms(r.runc), ms(r.rtshield), r.ratio(), limit)
 	}
-	fmt.Fprintf(w, "\nBeside its processes, the work of the shield in create and delete takes %s ms (limit %.0f).\n", ms(work(results)), float64(workLimit)/1e6)
+	fmt.Fprintf(w, "\nIts own work in create and delete takes rtshield %s ms (limit %s) beyond the starts of its processes.\n", ms(work), ms(workLimit))
 	fmt.Fprintf(w, "Medians of %d interleaved pairs each; %s. ", pairs, machine())
 	fmt.Fprintf(w, "The program has %s MB (limit %.0f); %s.\n", size(f.rtshield), sizeLimit/1e6, version(f.runc))
-}
-
-// workLimit is for what is done in create and delete together.
-const workLimit = 15 * time.Millisecond
-
-// work is how much longer than runc the last row takes than the one before it, which starts the same processes.
-func work(results []result) time.Duration {
-	extra := func(r result) time.Duration { return r.rtshield - r.runc }
-	return extra(results[len(results)-1]) - extra(results[len(results)-2])
 }
 
 func machine() string {
