@@ -164,7 +164,7 @@ func TestASecondLedgerOnTheHostIsRefused(t *testing.T) {
 
 		held := snapshot.TakeHost()
 		res, _ := other.TryBegin("create", "second", other.Bundle("second", rig.Class("fifo")))
-		if said := testhost.Told(r, res.Stderr); res.Code == 0 || !strings.Contains(said, "the ledger in "+r.Policy.State+" has granted CPUs") ||
+		if said := res.Stderr; res.Code == 0 || !strings.Contains(said, "the ledger in "+r.Policy.State+" has granted CPUs") ||
 			!strings.Contains(said, "(CPU 1)") || !strings.Contains(said, "[runtime] state") {
 			r.Errorf("%s", res)
 		}
