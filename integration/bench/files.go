@@ -77,6 +77,9 @@ func countFiles(traces map[string]string, rtshield string) []touched {
 					part = 0
 				}
 			}
+			if strings.Contains(line, "+++ superseded by execve") { // another thread of it has become the next program, and takes this id
+				part = others
+			}
 			if match := tracedClone.FindStringSubmatch(line); match != nil {
 				follow(match[1], part)
 			}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -67,5 +69,37 @@ func TestFilesAreCountedForThePartWhoseThreadOpensThem(t *testing.T) {
 	want := []touched{{"create, before runc", 1, 1}, {"hook createRuntime", 0, 0}, {"hook poststop", 0, 1}}
 	if got := countFiles(traces, "/bin/rtshield"); !slices.Equal(got, want) {
 		t.Errorf("got %+v", got)
+	}
+}
+
+func TestOnlyTheProgramsOwnTimeIsAddedUp(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid := uint32(os.Getpid())
+	event := func(what uint32, at time.Duration, thread, process uint32) []byte {
+		text := make([]byte, 40)
+		binary.NativeEndian.PutUint32(text, what)
+		binary.NativeEndian.PutUint64(text[8:], uint64(at))
+		binary.NativeEndian.PutUint32(text[16:], thread)
+		binary.NativeEndian.PutUint32(text[20:], process)
+		return text
+	}
+	const another = 1 // init is another program
+	w := &watcher{program: self, began: map[uint32]uint64{}}
+	for _, e := range [][]byte{
+		event(eventExec, 100, another, another), event(eventExec, 200, pid, pid), event(eventExit, 250, pid+1, pid),
+		event(eventExit, 300, another, another), event(eventExit, 500, pid, pid), event(eventExit, 600, pid, pid),
+	} {
+		w.event(e)
+	}
+	if w.sum != 300 {
+		t.Errorf("ran from 200 to 500 ns: got %v", w.sum)
+	}
+	w.began[another] = 1000
+	w.event(event(eventExec, 1070, another, another))
+	if w.sum != 370 {
+		t.Errorf("was another program 70 ns later: got %v in all", w.sum)
 	}
 }
