@@ -42,8 +42,10 @@ func TestACallThatFailsIsToldOrMadeUpFor(t *testing.T) {
 			for _, p := range clean.Points {
 				met[p.Call] = true
 			}
-			for i, b := range faults(clean.Points, turn) {
-				t.Run(fmt.Sprintf("%03d %v", i+1, b), func(t *testing.T) {
+			tries := 0
+			try := func(b blow) {
+				tries++
+				t.Run(fmt.Sprintf("%03d %v", tries, b), func(t *testing.T) {
 					c := c.in(t)
 					report, res := c.step(stage, b)
 					if report.Hit {
@@ -55,6 +57,15 @@ func TestACallThatFailsIsToldOrMadeUpFor(t *testing.T) {
 					c.judge(stage, b, report, res)
 					c.back(b.String())
 				})
+			}
+			for _, b := range faults(clean.Points, turn) {
+				try(b)
+			}
+			// Not every run opens the same files: threads come and go, and are looked at once more when others were born.
+			for _, p := range clean.Points {
+				if done[p.Call] == 0 && tries < 2*len(met) {
+					try(blow{p.kind(), 1, p.waysToFail()[0]})
+				}
 			}
 			fmt.Printf("%s: %d faults in %d kinds of calls, %d of them told to the engine\n", stage.name, sum(done), len(done), told)
 			for name := range met {
