@@ -76,9 +76,7 @@ func printExplanation(w io.Writer, e *runtime.Explanation) {
 	for _, places := range e.Places {
 		fmt.Fprintf(w, "chosen: %s\n", places)
 	}
-	if !e.Grant.ExecCPUs.IsEmpty() {
-		fmt.Fprintf(w, "exec runs on: CPU %s (housekeeping)\n", e.Grant.ExecCPUs)
-	}
+	printParts(w, *e.Grant)
 	if power := e.Grant.Power.String(); power != "" {
 		fmt.Fprintf(w, "power: %s\n", power)
 	}
