@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rtshield/rtshield/internal/shield"
+	"github.com/rtshield/rtshield/internal/watch"
 	"github.com/rtshield/rtshield/runtime/argv"
 	"github.com/rtshield/rtshield/runtime/delegate"
 	"github.com/rtshield/rtshield/spec"
@@ -32,6 +33,7 @@ func execute(inv argv.Invocation) (int, error) {
 	if err != nil {
 		return 1, fmt.Errorf("exec into container %s could run real-time: %w", inv.ID, err)
 	}
+	warn(watch.Ensure(e.store, ledger))
 	grant := ledger.Grant(e.key)
 	// Without --process the delegate starts from config.json, which has no scheduler any more.
 	if grant == nil || inv.Process == "" && !grant.RewritesExec() {

@@ -42,9 +42,7 @@ func printStatus(w io.Writer, now *status.Status) {
 	}
 	table.Flush()
 	for _, grant := range now.Grants {
-		if !grant.ExecCPUs.IsEmpty() {
-			fmt.Fprintf(w, "\nexec into %s runs on CPU %s\n", grant.Name, grant.ExecCPUs)
-		}
+		printThreads(w, grant)
 	}
 	for _, grant := range now.Grants {
 		printInterference(w, grant)

@@ -59,6 +59,8 @@ type Grant struct {
 	Ordinary CPUs   `json:"ordinary,omitzero"`
 	// Threads are the rules for its threads, of which the first that fits counts.
 	Threads []ThreadRule `json:"threads,omitempty"`
+	// Starting is what its first process was called before it became the container's program. Until then no rule counts.
+	Starting string `json:"starting,omitempty"`
 	// Move is under way while the engine gives it other CPUs.
 	Move *Move `json:"move,omitempty"`
 	// Asked is what the engine had written of the CPUs, and will write again with each update.

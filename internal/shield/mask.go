@@ -148,6 +148,14 @@ func sharedPart(grant *Grant, terms Terms, layout Layout, ledger *Ledger) (cpuse
 // RealTimePart gives the CPUs that thread rules count their positions in: all of the container's but the ordinary ones.
 func (g Grant) RealTimePart() cpuset.CPUSet { return g.CPUs.Difference(g.Ordinary.CPUSet) }
 
+// Belongs gives the CPUs that a thread of the container is brought back to which has strayed.
+func (g Grant) Belongs(realTime bool) CPUs {
+	if g.Mask != "" && realTime {
+		return CPUsOf(g.RealTimePart())
+	}
+	return g.Home()
+}
+
 // Home gives the CPUs that the container's first process starts on.
 func (g Grant) Home() CPUs {
 	if g.Ordinary.IsEmpty() {
