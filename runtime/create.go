@@ -110,7 +110,7 @@ func open(store shield.Store, who string) (*shield.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	warn(watch.Ensure(store, session.Ledger))
+	_ = watch.Ensure(store, session.Ledger) // status tells; stderr is the container's
 	if reconcile.Stale(system, session.Ledger) {
 		if _, err := reconcile.Run(system, session); err != nil {
 			session.Close()

@@ -33,7 +33,7 @@ func execute(inv argv.Invocation) (int, error) {
 	if err != nil {
 		return 1, fmt.Errorf("exec into container %s could run real-time: %w", inv.ID, err)
 	}
-	warn(watch.Ensure(e.store, ledger))
+	_ = watch.Ensure(e.store, ledger) // status tells; stderr is the added process's
 	grant := ledger.Grant(e.key)
 	// Without --process the delegate starts from config.json, which has no scheduler any more.
 	if grant == nil || inv.Process == "" && !grant.RewritesExec() {

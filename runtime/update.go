@@ -48,7 +48,7 @@ func update(inv argv.Invocation) (int, error) {
 	if err != nil {
 		return 1, fmt.Errorf("update of container %s could take from a shield: %w", inv.ID, err)
 	}
-	warn(watch.Ensure(c.store, ledger))
+	_ = watch.Ensure(c.store, ledger) // status tells
 	if err := c.read(); err != nil {
 		if errors.Is(err, spec.ErrNotJSON) || errors.Is(err, errNothing) || errors.Is(err, fs.ErrNotExist) { // the delegate has its own words for this
 			return c.pass()

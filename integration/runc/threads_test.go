@@ -198,3 +198,19 @@ func TestExecIsPromptWhileTheRealTimePartSpins(t *testing.T) {
 	r.End("web")
 	noWatcher(r, "after delete")
 }
+
+// Where nothing is masked, all of the container is the real-time part, and its first process may have a rule as well.
+func TestRulesHoldWithoutAMask(t *testing.T) {
+	rig.Each(t, func(r *rig.Rig) {
+		named := newNamed(r)
+		pid := r.Detach("web", r.Bundle("web", rig.Annotate("class", "fifo", "threads", "ctl-*=fifo:80@0, log=other, named=batch"), named.Edit))
+		want := map[string]string{"ctl-0": "FIFO 80 on 1", "log": "OTHER 0 on 1", "named": "BATCH 0 on 1"}
+		r.Eventual(func() error { return threads.Differ(pid, want) })
+		if now := r.Must(r.Shield("status")).Stdout; strings.Contains(now, "as their rule says") {
+			r.Errorf("status: %s", now)
+		}
+		r.End("web")
+		noWatcher(r, "after delete")
+		r.AsBefore("after delete")
+	})
+}

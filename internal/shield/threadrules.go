@@ -5,6 +5,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"k8s.io/utils/cpuset"
 )
@@ -87,7 +88,7 @@ func parseRule(text string, priority int) (ThreadRule, error) {
 			return rule, wrong
 		}
 	}
-	if _, err := path.Match(rule.Name, ""); err != nil || rule.Name == "" {
+	if _, err := path.Match(rule.Name, ""); err != nil || rule.Name == "" || printable(rule.Name) != rule.Name {
 		return rule, wrong
 	}
 	switch {
@@ -206,10 +207,20 @@ type RuledThread struct {
 // Misplaced says whether it is not as its rule says.
 func (t RuledThread) Misplaced() bool { return t.Now != t.Want }
 
+// printable is a name for people: a program may call its threads what it likes.
+func printable(name string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, name)
+}
+
 // CheckThread compares a thread with the rules.
 func (g Grant) CheckThread(tid int, name string, now ThreadPlace) RuledThread {
 	want, _ := g.Place(name, now)
-	thread := RuledThread{TID: tid, Name: name, Now: now.String(), Want: want.String()}
+	thread := RuledThread{TID: tid, Name: printable(name), Now: now.String(), Want: want.String()}
 	if rule := g.Rule(name); rule != nil {
 		thread.Rule = rule.String()
 	}

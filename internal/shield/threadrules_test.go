@@ -23,6 +23,7 @@ func TestThreadRulesAreReadAndHeldToTheClass(t *testing.T) {
 		{"ctl=fifo@-1", `"ctl=fifo@-1": expected NAME=POLICY`},
 		{"ctl=fifo@", `"ctl=fifo@": expected NAME=POLICY`},
 		{"[=fifo", `"[=fifo": expected NAME=POLICY`},
+		{"ct\x1bl=fifo", `"ct\x1bl=fifo": expected NAME=POLICY`},
 		{"ctl=best", `"ctl=best": expected policy fifo, rr, other or batch`},
 		{"ctl=deadline", `"ctl=deadline": expected policy fifo, rr, other or batch`},
 		{"ctl=other:5", `"ctl=other:5": policy other has no priority`},
@@ -98,6 +99,9 @@ func TestEveryThreadHasThePlaceOfItsRule(t *testing.T) {
 		if got.Now != c.now || got.Want != c.want || got.Misplaced() != (c.now != c.want) {
 			t.Errorf("%s, %s: %+v, want %s", c.name, c.now, got, c.want)
 		}
+	}
+	if thread := masked.CheckThread(7, "a\n\x1b[2J", place(t, "other on 2")); thread.Name != "a??[2J" {
+		t.Errorf("for people it is called %q", thread.Name)
 	}
 	if thread := masked.CheckThread(7, "ctl-1", place(t, "other on 2")); thread.Rule != "ctl-*=fifo:80@0" || thread.TID != 7 {
 		t.Errorf("%+v", thread)

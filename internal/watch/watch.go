@@ -170,7 +170,7 @@ func (w *watcher) handle(event procevents.Event) {
 		case !c.processes[event.PID]:
 		case event.What == procevents.Exit:
 			w.exit(c, event)
-		case !c.started && event.What == procevents.Exec && event.PID == c.grant.Owner.PID:
+		case !c.started && event.TID == c.grant.Owner.PID:
 			w.scan(c)
 		case c.started:
 			w.place(c, event.PID, event.TID)
