@@ -3,6 +3,8 @@ package reconcile
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -18,33 +20,30 @@ var Policies = map[shield.Policy]uint32{
 	shield.Other: unix.SCHED_NORMAL, shield.Batch: unix.SCHED_BATCH,
 }
 
-// Processes lists those of a container that came of its first one. What exec added did not: no rule is for it. Once the first
-// has ended nobody can tell, and all count.
-func Processes(root host.Root, grant shield.Grant) []int {
-	all := root.CgroupProcesses(grant.Cgroups.Cpuset)
-	if !root.Alive(grant.Owner.PID, grant.Owner.Start) {
-		return all
-	}
-	known := map[int]bool{grant.Owner.PID: true, 0: false, 1: grant.Owner.PID == 1}
-	var own []int
-	for _, pid := range all {
-		if descends(root, pid, known) {
-			own = append(own, pid)
+// Processes lists those of a container that came of its first one, or are known to have. What exec added did not: no rule is for
+// it. Once the first has ended nobody can tell, and all count.
+func Processes(root host.Root, grant shield.Grant, known map[int]bool) map[int]bool {
+	alive := root.Alive(grant.Owner.PID, grant.Owner.Start)
+	looked := map[int]bool{0: false, 1: false, grant.Owner.PID: true}
+	own := map[int]bool{}
+	for _, pid := range root.CgroupProcesses(grant.Cgroups.Cpuset) {
+		if !alive || known[pid] || descends(root, pid, looked) {
+			own[pid] = true
 		}
 	}
 	return own
 }
 
-func descends(root host.Root, pid int, known map[int]bool) bool {
-	own, found := known[pid]
+func descends(root host.Root, pid int, looked map[int]bool) bool {
+	own, found := looked[pid]
 	if found {
 		return own
 	}
-	known[pid] = false // until it is found; a parent that has ended leads nowhere
+	looked[pid] = false // a parent that has ended leads nowhere
 	if stat, err := task.Read(root, pid); err == nil {
-		known[pid] = descends(root, stat.Parent, known)
+		looked[pid] = descends(root, stat.Parent, looked)
 	}
-	return known[pid]
+	return looked[pid]
 }
 
 // Started says whether a container's program runs: before, its first process is the runtime's, and no rule is for that.
@@ -134,7 +133,7 @@ func eachThread(root host.Root, grant shield.Grant, visit func(pid, tid int) err
 	if len(grant.Threads) == 0 || !grant.Bound || !Started(root, grant) {
 		return nil
 	}
-	for _, pid := range Processes(root, grant) {
+	for _, pid := range slices.Sorted(maps.Keys(Processes(root, grant, nil))) {
 		tids, err := task.Threads(root, pid)
 		if ignoreGone(err) != nil {
 			return err

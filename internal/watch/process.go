@@ -65,8 +65,8 @@ func lock(store shield.Store) (*os.File, error) {
 	return nil, fmt.Errorf("%s: %w", file.Name(), err)
 }
 
-// startup bounds how long a starting watcher is waited for.
-const startup = 5 * time.Second
+// startup bounds how long a starting watcher is waited for. It is below shield.LockWait: a hook holds the lock meanwhile.
+const startup = 15 * time.Second
 
 // Ensure starts the watcher where a container needs one and there is none, and waits until it watches.
 //

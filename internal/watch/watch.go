@@ -111,7 +111,7 @@ func (w *watcher) reload() error {
 		}
 		c := w.containers[grant.Key]
 		if c == nil || c.grant.Owner != grant.Owner {
-			c = &container{grant: grant, processes: map[int]bool{}}
+			c = &container{}
 			w.containers[grant.Key] = c
 		} else if slices.Equal(c.grant.Threads, grant.Threads) && c.grant.CPUs.Equals(grant.CPUs.CPUSet) {
 			c.grant = grant
@@ -136,18 +136,13 @@ func (w *watcher) scanAll() {
 
 // scan looks at all threads of a container. What is known to be its own stays so: an orphan's parent tells nothing any more.
 func (w *watcher) scan(c *container) {
-	for _, pid := range reconcile.Processes(w.root, c.grant) {
-		c.processes[pid] = true
-	}
+	c.processes = reconcile.Processes(w.root, c.grant, c.processes)
 	if c.started = c.started || reconcile.Started(w.root, c.grant); !c.started {
 		return
 	}
 	c.ending = !w.root.Alive(c.grant.Owner.PID, c.grant.Owner.Start)
 	for pid := range c.processes {
-		tids, err := task.Threads(w.root, pid)
-		if host.Gone(err) {
-			delete(c.processes, pid)
-		}
+		tids, _ := task.Threads(w.root, pid) // none of one that has ended
 		for _, tid := range tids {
 			w.place(c, pid, tid)
 		}
@@ -161,10 +156,8 @@ func (w *watcher) place(c *container, pid, tid int) {
 
 func (w *watcher) handle(event procevents.Event) {
 	for _, c := range w.containers {
-		if own := c.processes[event.PID]; event.What == procevents.Fork && event.TID == event.PID {
+		if event.What == procevents.Fork && event.TID == event.PID {
 			c.born(event)
-		} else if !own {
-			continue
 		}
 		switch {
 		case !c.processes[event.PID]:
