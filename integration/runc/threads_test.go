@@ -40,9 +40,9 @@ func newNamed(r *rig.Rig) *threads.Named {
 }
 
 // begun starts a container of named threads, and waits until they are where they should be.
-func begun(r *rig.Rig, named *threads.Named) int {
+func begun(r *rig.Rig, bundle string) int {
 	r.Helper()
-	pid, since := r.Detach("web", r.Bundle("web", mask, rules, named.Edit)), time.Now()
+	pid, since := r.Detach("web", bundle), time.Now()
 	r.Eventual(func() error { return threads.Differ(pid, placed) })
 	r.Logf("all threads are in their places within %v of the start", time.Since(since))
 	return pid
@@ -88,7 +88,7 @@ func TestThreadsRunAsTheirRulesSay(t *testing.T) {
 		bundle := r.Bundle("web", mask, rules, named.Edit)
 		if strings.Contains(r.Must(r.Plain("--version")).Stdout, "1.1.5") {
 			res, _ := r.TryBegin("create", "web", bundle)
-			refused(r, res, "realtime-mask ^0 keeps exec on the ordinary CPU 0, which runc 1.1.5 cannot: take runc 1.3, crun 1.19 or later")
+			refused(r, res, "realtime-mask ^0 keeps exec on the ordinary CPU 0, which runc 1.1.5", "cannot: take runc 1.3, crun 1.19 or later")
 			r.AsBefore("after the refusal")
 			return
 		}
@@ -97,7 +97,7 @@ func TestThreadsRunAsTheirRulesSay(t *testing.T) {
 			"threads ctl-*: fifo 80 on 1\n", "threads io-*: rr 40 on 1\n", `linux.resources.cpu.cpus: absent → "0-1"`, "process.execCPUAffinity: absent →")
 		noWatcher(r, "explain")
 
-		pid := begun(r, named)
+		pid := begun(r, bundle)
 		r.Runs(pid, unix.SCHED_NORMAL, 0, "0")
 		if cpus := r.Text(rig.Cgroup("cpuset", rig.CgroupParent+"/web", "cpuset.cpus")); cpus != "0-1" {
 			r.Errorf("cpuset.cpus of the container is %q", cpus)
@@ -141,7 +141,7 @@ func TestThreadsRunAsTheirRulesSay(t *testing.T) {
 func TestRulesAreForTheContainersProgramAlone(t *testing.T) {
 	r := rig.New(t, testhost.Runc(t), parted)
 	named := newNamed(r)
-	pid := begun(r, named)
+	pid := begun(r, r.Bundle("web", mask, rules, named.Edit))
 	pidFile := filepath.Join(r.Dir, "exec.pid")
 	r.Must(r.OCI("exec", "--detach", "--pid-file", pidFile, "web", "/threads/named", "/threads/out"))
 	added := r.Adopt(pidFile)
@@ -175,7 +175,7 @@ func TestRulesAreForTheContainersProgramAlone(t *testing.T) {
 func TestExecIsPromptWhileTheRealTimePartSpins(t *testing.T) {
 	r := rig.New(t, testhost.Runc(t), parted)
 	named := newNamed(r)
-	pid := begun(r, named)
+	pid := begun(r, r.Bundle("web", mask, rules, named.Edit))
 	before := percpu(r, "web")
 	if err := named.Spin(pid); err != nil {
 		r.Fatal(err)
