@@ -86,7 +86,7 @@ func rewrite(p spec.Process, grant shield.Grant) []byte {
 		p.Demote()
 	}
 	if !grant.ExecCPUs.IsEmpty() {
-		p.RunOn(grant.ExecCPUs)
+		p.RunOn(grant)
 	}
 	return p.JSON()
 }

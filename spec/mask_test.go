@@ -17,13 +17,14 @@ func TestAMaskedContainerIsToldItsParts(t *testing.T) {
 				grant.Mask = "^0"
 				grant.Ordinary, _ = shield.ParseCPUs("2")
 				grant.ExecCPUs = grant.Ordinary
+				grant.House, _ = shield.ParseCPUs("0")
 			}
 			document := load(t, dir)
 			if err := document.Shield(grant, nil, testHook); err != nil {
 				t.Fatal(err)
 			}
 			want := map[string]string{
-				"linux.resources.cpu.cpus": `"2-4"`, "process.execCPUAffinity": `{"final":"2","initial":"2"}`,
+				"linux.resources.cpu.cpus": `"2-4"`, "process.execCPUAffinity": `{"final":"2","initial":"0,2"}`,
 				`process.env.#(%"RTSHIELD_CPUS=*")`: `"RTSHIELD_CPUS=2-4"`, `process.env.#(%"RTSHIELD_RT_CPUS=*")`: `"RTSHIELD_RT_CPUS=3-4"`,
 				`process.env.#(%"RTSHIELD_ORDINARY_CPUS=*")`: `"RTSHIELD_ORDINARY_CPUS=2"`, "process.scheduler": "",
 			}

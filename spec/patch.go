@@ -77,7 +77,7 @@ func (d *Document) Shield(grant shield.Grant, rlimits []Rlimit, hook Hook) error
 			func() error { return d.set("linux.resources.cpu.mems", grant.Mems.String()) })
 	}
 	if !grant.ExecCPUs.IsEmpty() { // also for an exec that does not come through us
-		steps = append(steps, func() error { return d.set("process.execCPUAffinity", affinity(grant.ExecCPUs)) })
+		steps = append(steps, func() error { return d.set("process.execCPUAffinity", affinity(grant)) })
 	}
 	switch grant.Memory.Swap {
 	case "memory.swap.max":

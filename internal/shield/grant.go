@@ -57,6 +57,8 @@ type Grant struct {
 	// threads without a rule. They are its own, or housekeeping CPUs, which nobody holds. Empty: all of it is alike.
 	Mask     string `json:"mask,omitempty"`
 	Ordinary CPUs   `json:"ordinary,omitzero"`
+	// House are housekeeping CPUs beside a dedicated ordinary part, see ExecFrom.
+	House CPUs `json:"house,omitzero"`
 	// Threads are the rules for its threads, of which the first that fits counts.
 	Threads []ThreadRule `json:"threads,omitempty"`
 	// Starting is what its first process was called before it became the container's program. Until then no rule counts.

@@ -114,7 +114,7 @@ func divide(grant *Grant, terms Terms, layout Layout, topo Topology, ledger *Led
 		}
 		grant.Ordinary = CPUsOf(ordinary)
 	} else {
-		grant.Ordinary = CPUsOf(at(grant.CPUs.CPUSet, mask.Positions))
+		grant.Ordinary, grant.House = CPUsOf(at(grant.CPUs.CPUSet, mask.Positions)), layout.Housekeeping
 		if beside := topo.Siblings(grant.Ordinary.CPUSet).Intersection(grant.RealTimePart()); !beside.IsEmpty() {
 			grant.Limits = append(grant.Limits, Limit{
 				What: fmt.Sprintf("real-time CPU %s shares a core with ordinary CPU %s", beside, topo.Siblings(beside).Intersection(grant.Ordinary.CPUSet)),
@@ -144,6 +144,11 @@ func sharedPart(grant *Grant, terms Terms, layout Layout, ledger *Ledger) (cpuse
 	}
 	return named, nil
 }
+
+// ExecFrom gives the CPUs that what exec adds is told to run on before it is in the container's cgroup. There it may not be on
+// the container's own (EINVAL), so it is told housekeeping CPUs beside them: since Linux 6.2 the kernel remembers all that a
+// thread was told, so that from the first moment in the container's cgroup it is on the ordinary part.
+func (g Grant) ExecFrom() CPUs { return CPUsOf(g.ExecCPUs.Union(g.House.CPUSet)) }
 
 // RealTimePart gives the CPUs that thread rules count their positions in: all of the container's but the ordinary ones.
 func (g Grant) RealTimePart() cpuset.CPUSet { return g.CPUs.Difference(g.Ordinary.CPUSet) }

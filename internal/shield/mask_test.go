@@ -64,6 +64,9 @@ func TestAMaskPartsTheContainersCPUs(t *testing.T) {
 		if grant.Policy != Other || grant.Priority != 0 || !grant.ExecCPUs.Equals(grant.Ordinary.CPUSet) || !grant.Home().Equals(grant.Ordinary.CPUSet) || !grant.RewritesExec() {
 			t.Errorf("%s %s: policy %s, exec on %s, home %s", c.cpus+c.byHand, c.mask, grant.PolicyText(), grant.ExecCPUs, grant.Home())
 		}
+		if from := grant.ExecFrom(); !from.Equals(grant.Ordinary.Union(layout.Housekeeping.CPUSet)) {
+			t.Errorf("%s %s: exec begins on %s", c.cpus+c.byHand, c.mask, from)
+		}
 		if held := grant.Held(); !held.Intersection(layout.Housekeeping.CPUSet).IsEmpty() {
 			t.Errorf("%s %s: it holds housekeeping CPUs: %s", c.cpus+c.byHand, c.mask, held)
 		}
