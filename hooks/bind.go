@@ -19,9 +19,16 @@ func (c call) bind(grant *shield.Grant) error {
 		return fmt.Errorf("container %s: %w", grant.Name, err)
 	}
 	grant.Owner, grant.Bound, grant.Cgroups.Cpuset = owner, true, cgroup
+	if len(grant.Threads) > 0 {
+		stat, err := task.Read(c.host, c.pid)
+		if err != nil {
+			return fmt.Errorf("container %s: %w", grant.Name, err)
+		}
+		grant.Starting = stat.Comm
+	}
 	if grant.Pinned || !grant.ExecCPUs.IsEmpty() {
 		if err := c.pin(*grant); err != nil {
-			return fmt.Errorf("container %s cannot have affinity %s: %w", grant.Name, grant.CPUs, err)
+			return fmt.Errorf("container %s cannot have affinity %s: %w", grant.Name, grant.Home(), err)
 		}
 	}
 	if grant.Level == shield.LevelPartition {
@@ -81,7 +88,7 @@ func (c call) pin(grant shield.Grant) error {
 		case tid != c.pid && host.Gone(err):
 		case err != nil:
 			return err
-		case !now.Equals(grant.CPUs.CPUSet):
+		case !now.Equals(grant.Home().CPUSet):
 			return fmt.Errorf("thread %d may run on CPU %q", tid, now)
 		}
 	}

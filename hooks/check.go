@@ -6,12 +6,13 @@ import (
 	"io/fs"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
 	"k8s.io/utils/cpuset"
 
 	"github.com/rtshield/rtshield/internal/host"
 	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
 	"github.com/rtshield/rtshield/internal/host/sched"
+	"github.com/rtshield/rtshield/internal/host/task"
+	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
 )
 
@@ -25,7 +26,10 @@ func (c call) checkCPUs(grant shield.Grant) error {
 	sources := []source{
 		{"cpuset.cpus of " + grant.Cgroups.Cpuset, grant.Cpuset(), func() (cpuset.CPUSet, error) { return hostcpuset.CPUs(c.host, grant.Cgroups.Cpuset) }},
 		{"the effective cpuset of " + grant.Cgroups.Cpuset, grant.Cpuset(), func() (cpuset.CPUSet, error) { return hostcpuset.Effective(c.host, grant.Cgroups.Cpuset) }},
-		{fmt.Sprintf("Cpus_allowed_list of pid %d", c.pid), grant.CPUs, func() (cpuset.CPUSet, error) { return c.host.AllowedCPUs(c.pid) }},
+		{fmt.Sprintf("Cpus_allowed_list of pid %d", c.pid), grant.Home(), func() (cpuset.CPUSet, error) { return c.host.AllowedCPUs(c.pid) }},
+	}
+	if c.ruled(grant) {
+		sources = sources[:2]
 	}
 	if grant.Pinned {
 		sources = sources[2:]
@@ -63,6 +67,9 @@ func (c call) checkMemory(grant shield.Grant) error {
 
 // checkPolicy reads the policy of the container's first thread back.
 func (c call) checkPolicy(grant shield.Grant) error {
+	if c.ruled(grant) {
+		return nil
+	}
 	now, err := sched.Get(c.pid)
 	if err != nil {
 		return fmt.Errorf("container %s: reading back policy %s: %w", grant.Name, grant.PolicyText(), err)
@@ -73,13 +80,15 @@ func (c call) checkPolicy(grant shield.Grant) error {
 	return nil
 }
 
+// ruled says whether the container's program runs and its first thread is the watcher's: a rule has its name.
+func (c call) ruled(grant shield.Grant) bool {
+	stat, err := task.Read(c.host, c.pid)
+	return err == nil && stat.Comm != grant.Starting && grant.Rule(stat.Comm) != nil
+}
+
 // attr is a grant's policy in the kernel's terms.
 func attr(grant shield.Grant) sched.Attr {
-	policies := map[shield.Policy]uint32{
-		shield.FIFO: unix.SCHED_FIFO, shield.RR: unix.SCHED_RR, shield.Deadline: unix.SCHED_DEADLINE,
-		shield.Other: unix.SCHED_NORMAL, shield.Batch: unix.SCHED_BATCH,
-	}
-	result := sched.Attr{Policy: policies[grant.Policy], Priority: uint32(grant.Priority)}
+	result := sched.Attr{Policy: reconcile.Policies[grant.Policy], Priority: uint32(grant.Priority)}
 	switch {
 	case grant.Policy == shield.Deadline:
 		// Without it the runtime's init could not make another thread: fork of a DEADLINE thread gives EAGAIN.

@@ -8,6 +8,7 @@ import (
 	"github.com/rtshield/rtshield/internal/host/sched"
 	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
+	"github.com/rtshield/rtshield/internal/watch"
 )
 
 // createRuntime makes a grant real. The container's first process exists, waits in its cgroup, and has not started any
@@ -26,7 +27,9 @@ func (c call) createRuntime() error {
 	if grant == nil {
 		return fmt.Errorf("container %s has no grant in the ledger of %s: create it through rtshield", c.key.ID, c.store.Dir)
 	}
-	err = c.fulfil(session, grant)
+	if err = c.fulfil(session, grant); err == nil {
+		err = watch.Ensure(c.store, session.Ledger)
+	}
 	if err == nil {
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/rtshield/rtshield/internal/privilege"
 	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
+	"github.com/rtshield/rtshield/internal/watch"
 	"github.com/rtshield/rtshield/runtime/argv"
 	"github.com/rtshield/rtshield/runtime/delegate"
 	"github.com/rtshield/rtshield/spec"
@@ -93,7 +94,7 @@ func (m *matter) admit(store shield.Store) error {
 	}
 	grant.Created = time.Now().UTC().Truncate(time.Second)
 	session.Housekeeping, session.Exempt = m.layout.Housekeeping, m.layout.Exempt
-	if grant.RewritesExec() {
+	if grant.RewritesExec() || len(grant.Threads) > 0 { // exec looks after the watcher, too
 		if err := delegate.MarkRewritesExec(); err != nil {
 			return fmt.Errorf("exec and exec_cpus of class %s: %w", grant.Class, err)
 		}
@@ -109,6 +110,7 @@ func open(store shield.Store, who string) (*shield.Session, error) {
 	if err != nil {
 		return nil, err
 	}
+	_ = watch.Ensure(store, session.Ledger) // status tells; stderr is the container's
 	if reconcile.Stale(system, session.Ledger) {
 		if _, err := reconcile.Run(system, session); err != nil {
 			session.Close()

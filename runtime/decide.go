@@ -13,6 +13,7 @@ import (
 
 	"github.com/rtshield/rtshield/internal/config"
 	"github.com/rtshield/rtshield/internal/host"
+	"github.com/rtshield/rtshield/internal/host/procevents"
 	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
 	"github.com/rtshield/rtshield/runtime/delegate"
@@ -70,6 +71,12 @@ func (m *matter) inquire() error {
 	if err != nil {
 		return err
 	}
+	if len(terms.Threads) > 0 {
+		if err := procevents.Probe(); err != nil {
+			return fmt.Errorf("container %s has rules for its threads (%s/%s), which nobody would tell us of: %w: leave the rules out, or use another host",
+				m.request.Name, shield.Domain, shield.KeyThreads, err)
+		}
+	}
 	if err := reconcile.Inquire(system, &m.facts, m.layout, m.request.Name, terms); err != nil {
 		return err
 	}
@@ -109,6 +116,10 @@ func (m *matter) grant(ledger *shield.Ledger) (shield.Grant, error) {
 			return grant, fmt.Errorf("class %s gives exec the container's policy (exec = %q), which %s %s cannot: take runc 1.2 or later, or exec = %q",
 				grant.Class, shield.Inherit, m.traits.Name, m.traits.Version, shield.Demote)
 		}
+	}
+	if grant.Mask != "" && !m.traits.ExecAffinity() {
+		return grant, fmt.Errorf("realtime-mask %s keeps exec on the ordinary CPU %s, which %s %s cannot: take runc 1.3, crun 1.19 or later",
+			grant.Mask, grant.Ordinary, m.traits.Name, m.traits.Version)
 	}
 	if !grant.ExecCPUs.IsEmpty() && !m.traits.ExecAffinity() {
 		return grant, fmt.Errorf("class %s runs exec on housekeeping CPUs (exec_cpus = %q), which %s %s cannot: take runc 1.3, crun 1.19 or later, or exec_cpus = %q",

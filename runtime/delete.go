@@ -6,6 +6,7 @@ import (
 
 	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
+	"github.com/rtshield/rtshield/internal/watch"
 	"github.com/rtshield/rtshield/runtime/argv"
 	"github.com/rtshield/rtshield/runtime/delegate"
 )
@@ -24,6 +25,7 @@ func remove(inv argv.Invocation) (int, error) {
 	}
 	// A ledger that cannot be read stops no delete.
 	if ledger, err := e.store.Peek(); err == nil {
+		warn(watch.Ensure(e.store, ledger))
 		if grant := ledger.Grant(e.key); grant != nil && e.ended(ledger, *grant) {
 			return 1, delegate.Become(e.delegate, inv.Argv)
 		}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rtshield/rtshield/internal/shield"
+	"github.com/rtshield/rtshield/internal/watch"
 	"github.com/rtshield/rtshield/runtime/argv"
 	"github.com/rtshield/rtshield/runtime/delegate"
 	"github.com/rtshield/rtshield/spec"
@@ -32,6 +33,7 @@ func execute(inv argv.Invocation) (int, error) {
 	if err != nil {
 		return 1, fmt.Errorf("exec into container %s could run real-time: %w", inv.ID, err)
 	}
+	_ = watch.Ensure(e.store, ledger) // status tells; stderr is the added process's
 	grant := ledger.Grant(e.key)
 	// Without --process the delegate starts from config.json, which has no scheduler any more.
 	if grant == nil || inv.Process == "" && !grant.RewritesExec() {
@@ -84,7 +86,7 @@ func rewrite(p spec.Process, grant shield.Grant) []byte {
 		p.Demote()
 	}
 	if !grant.ExecCPUs.IsEmpty() {
-		p.RunOn(grant.ExecCPUs)
+		p.RunOn(grant)
 	}
 	return p.JSON()
 }

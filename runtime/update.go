@@ -12,6 +12,7 @@ import (
 
 	"github.com/rtshield/rtshield/internal/privilege"
 	"github.com/rtshield/rtshield/internal/shield"
+	"github.com/rtshield/rtshield/internal/watch"
 	"github.com/rtshield/rtshield/runtime/argv"
 	"github.com/rtshield/rtshield/runtime/delegate"
 	"github.com/rtshield/rtshield/spec"
@@ -47,6 +48,7 @@ func update(inv argv.Invocation) (int, error) {
 	if err != nil {
 		return 1, fmt.Errorf("update of container %s could take from a shield: %w", inv.ID, err)
 	}
+	_ = watch.Ensure(c.store, ledger) // status tells
 	if err := c.read(); err != nil {
 		if errors.Is(err, spec.ErrNotJSON) || errors.Is(err, errNothing) || errors.Is(err, fs.ErrNotExist) { // the delegate has its own words for this
 			return c.pass()

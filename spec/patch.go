@@ -77,7 +77,7 @@ func (d *Document) Shield(grant shield.Grant, rlimits []Rlimit, hook Hook) error
 			func() error { return d.set("linux.resources.cpu.mems", grant.Mems.String()) })
 	}
 	if !grant.ExecCPUs.IsEmpty() { // also for an exec that does not come through us
-		steps = append(steps, func() error { return d.set("process.execCPUAffinity", affinity(grant.ExecCPUs)) })
+		steps = append(steps, func() error { return d.set("process.execCPUAffinity", affinity(grant)) })
 	}
 	switch grant.Memory.Swap {
 	case "memory.swap.max":
@@ -98,9 +98,12 @@ func (d *Document) Shield(grant shield.Grant, rlimits []Rlimit, hook Hook) error
 	for _, rlimit := range rlimits {
 		steps = append(steps, func() error { return d.rlimit(rlimit) })
 	}
-	for _, variable := range []struct{ name, value string }{
-		{"RTSHIELD_CPUS", grant.CPUs.String()}, {"RTSHIELD_CLASS", grant.Class}, {"RTSHIELD_LEVEL", grant.Level},
-	} {
+	type variable struct{ name, value string }
+	variables := []variable{{"RTSHIELD_CPUS", grant.CPUs.String()}, {"RTSHIELD_CLASS", grant.Class}, {"RTSHIELD_LEVEL", grant.Level}}
+	if grant.Mask != "" {
+		variables = append(variables, variable{"RTSHIELD_RT_CPUS", grant.RealTimePart().String()}, variable{"RTSHIELD_ORDINARY_CPUS", grant.Ordinary.String()})
+	}
+	for _, variable := range variables {
 		steps = append(steps, func() error { return d.env(variable.name, variable.value) })
 	}
 	for _, when := range []string{"createRuntime", "poststart", "poststop"} {

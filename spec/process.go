@@ -52,16 +52,16 @@ func (p Process) Schedule(grant shield.Grant) {
 // Demote takes the scheduler out.
 func (p Process) Demote() { p.drop("scheduler") }
 
-// RunOn sends it to these CPUs (execCPUAffinity: runc 1.3, crun 1.19).
-func (p Process) RunOn(cpus shield.CPUs) {
+// RunOn sends it to the CPUs that a grant has for it (execCPUAffinity: runc 1.3, crun 1.19).
+func (p Process) RunOn(grant shield.Grant) {
 	p.drop("execCPUAffinity")
-	p.Set("execCPUAffinity", affinity(cpus))
+	p.Set("execCPUAffinity", affinity(grant))
 }
 
 // affinity is an execCPUAffinity. initial counts before the process is in the container's cgroup, where it could wait for a
 // CPU that spins before the delegate gets to final.
-func affinity(cpus shield.CPUs) map[string]string {
-	return map[string]string{"initial": cpus.String(), "final": cpus.String()}
+func affinity(grant shield.Grant) map[string]string {
+	return map[string]string{"initial": grant.ExecFrom().String(), "final": grant.ExecCPUs.String()}
 }
 
 // drop takes a member out, in whatever letters: runc reads names without regard to case.

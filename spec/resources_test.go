@@ -95,7 +95,7 @@ func TestAnAddedProcessChangesInItsSchedulerAndItsCPUsAlone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if process.RunOn(cpus); string(process.JSON()) != want {
+		if process.RunOn(shield.Grant{ExecCPUs: cpus}); string(process.JSON()) != want {
 			t.Errorf("%s: %s, want %s", text, process.JSON(), want)
 		}
 	}

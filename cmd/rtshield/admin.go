@@ -14,6 +14,7 @@ import (
 	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
 	"github.com/rtshield/rtshield/internal/status"
+	"github.com/rtshield/rtshield/internal/watch"
 	"github.com/rtshield/rtshield/runtime"
 )
 
@@ -122,7 +123,7 @@ func repair(c *cli.Context) error {
 	defer session.Close()
 	report, err := reconcile.Run(host.System, session)
 	if err == nil {
-		err = report.Stuck(session.Ledger)
+		err = errors.Join(report.Stuck(session.Ledger), watch.Ensure(store, session.Ledger))
 	}
 	if len(session.Grants) == 0 { // as for a ledger of another boot
 		err = errors.Join(err, reconcile.LostError(host.System, store, session.Ledger))

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/rtshield/rtshield/hooks"
+	"github.com/rtshield/rtshield/internal/watch"
 	"github.com/rtshield/rtshield/runtime"
 	"github.com/rtshield/rtshield/runtime/argv"
 	_ "github.com/rtshield/rtshield/runtime/early" // pass-through verbs end here
@@ -24,6 +25,9 @@ func run(args []string) int {
 			return complain(err)
 		}
 		return 0
+	}
+	if watch.Is(args[1:]) {
+		return watch.Main(args[1:])
 	}
 	if isAdministrator(args) {
 		return administrate(args)

@@ -42,9 +42,7 @@ func printStatus(w io.Writer, now *status.Status) {
 	}
 	table.Flush()
 	for _, grant := range now.Grants {
-		if !grant.ExecCPUs.IsEmpty() {
-			fmt.Fprintf(w, "\nexec into %s runs on CPU %s\n", grant.Name, grant.ExecCPUs)
-		}
+		printThreads(w, grant)
 	}
 	for _, grant := range now.Grants {
 		printInterference(w, grant)
@@ -76,9 +74,7 @@ func printExplanation(w io.Writer, e *runtime.Explanation) {
 	for _, places := range e.Places {
 		fmt.Fprintf(w, "chosen: %s\n", places)
 	}
-	if !e.Grant.ExecCPUs.IsEmpty() {
-		fmt.Fprintf(w, "exec runs on: CPU %s (housekeeping)\n", e.Grant.ExecCPUs)
-	}
+	printParts(w, *e.Grant)
 	if power := e.Grant.Power.String(); power != "" {
 		fmt.Fprintf(w, "power: %s\n", power)
 	}

@@ -39,6 +39,20 @@ func Loop(t testing.TB) string {
 	return path
 }
 
+// Named gives the program of integration/threads, built from this tree.
+func Named(t testing.TB) string {
+	t.Helper()
+	path, err := findNamed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+var findNamed = sync.OnceValues(func() (string, error) {
+	return find("RTSHIELD_TEST_NAMED", "bin/test/named", true, "-ldflags", "-s -w", "./integration/threads/named")
+})
+
 var findLoop = sync.OnceValues(func() (string, error) {
 	return find("RTSHIELD_TEST_LOOP", "bin/test/loop", true, "-ldflags", "-s -w", "./integration/hog/loop")
 })

@@ -26,8 +26,9 @@ var overlay embed.FS
 
 // Payload is what a VM runs, by paths of the host.
 type Payload struct {
-	// Rtshield is the program under test, Guest the test binary, Loop the busy loop of integration/hog.
-	Rtshield, Guest, Loop string
+	// Rtshield is the program under test, Guest the test binary, Loop the busy loop of integration/hog,
+	// Named the program of integration/threads.
+	Rtshield, Guest, Loop, Named string
 	// Delegates holds the runtimes, and what they call, by their paths in the guest.
 	Delegates map[string]string
 	// Processors is an ACPI table for the VM itself, see Processors.
@@ -103,6 +104,7 @@ func (p Payload) programs(a *archive, below string) error {
 	a.copy(below+"/usr/local/bin/rtshield", p.Rtshield)
 	a.copy(below+"/guest/guest.test", p.Guest)
 	a.copy(below+"/usr/local/bin/loop", p.Loop)
+	a.copy(below+"/usr/local/bin/named", p.Named)
 	if p.Image != "" {
 		for guest, host := range p.Delegates {
 			a.copy(below+guest, host)

@@ -38,7 +38,7 @@ func TestEveryKernelHoldsTheShield(t *testing.T) {
 		t.Fatal(err)
 	}
 	drive(t, Matrix, KernelsPage, Payload{
-		Rtshield: testhost.Rtshield(t), Guest: buildGuest(t, "./guest"), Loop: testhost.Loop(t), Run: *run, Seed: *seed, Steps: *steps, Irqbalance: irqbalance,
+		Rtshield: testhost.Rtshield(t), Guest: buildGuest(t, "./guest"), Loop: testhost.Loop(t), Named: testhost.Named(t), Run: *run, Seed: *seed, Steps: *steps, Irqbalance: irqbalance,
 		Delegates: map[string]string{
 			"/usr/local/bin/runc": testhost.Runc(t), "/usr/sbin/runc": "/usr/sbin/runc", "/usr/bin/crun": "/usr/bin/crun",
 			"/usr/sbin/criu":     "/usr/sbin/criu", // runc's checkpoint, which calls GNU's tar
@@ -56,7 +56,7 @@ func TestSystemdHostHoldsTheShield(t *testing.T) {
 		t.Fatal(err)
 	}
 	drive(t, SystemdMatrix, SystemdPage, Payload{
-		Rtshield: testhost.Rtshield(t), Guest: buildGuest(t, "./systemd"), Loop: testhost.Loop(t), Run: *run, Image: image,
+		Rtshield: testhost.Rtshield(t), Guest: buildGuest(t, "./systemd"), Loop: testhost.Loop(t), Named: testhost.Named(t), Run: *run, Image: image,
 		Delegates: map[string]string{"/usr/local/bin/runc": testhost.Runc(t)},
 	})
 }

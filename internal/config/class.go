@@ -31,6 +31,7 @@ type class struct {
 	MemPolicy   *string  `toml:"memory_policy"`
 	Exec        *string  `toml:"exec"`
 	ExecCPUs    *string  `toml:"exec_cpus"`
+	Ordinary    *string  `toml:"ordinary"`
 	RTPrio      any      `toml:"rtprio"`
 	Memlock     any      `toml:"memlock"`
 	RTTime      *string  `toml:"rttime"`
@@ -126,6 +127,7 @@ func (c class) words(built *shield.Class) error {
 		{"memory_policy", c.MemPolicy, &built.MemoryPolicy, []string{shield.Keep, shield.Bind}},
 		{"exec", c.Exec, &built.Exec, []string{shield.Demote, shield.Inherit}},
 		{"exec_cpus", c.ExecCPUs, &built.ExecCPUs, []string{shield.ExecOnContainer, shield.ExecOnHousekeeping}},
+		{"ordinary", c.Ordinary, &built.Ordinary, []string{shield.OrdinaryDedicated, shield.OrdinaryHousekeeping}},
 		{"partition", c.Partition, &built.Partition, []string{"auto", shield.Isolated, shield.Root, "none"}},
 	} {
 		if word.from == nil {

@@ -74,6 +74,7 @@ func TestErrorsGiveFileLineAndExpectation(t *testing.T) {
 		{"[class.fifo]\nrttime = \"1ms\"", `p.toml:2: rttime = "1ms": expected 10ms to 1h0m0s`},
 		{"[class.batch]\nrttime = \"1s\"", `p.toml:2: rttime = "1s": expected no rttime`},
 		{"[class.fifo]\nexec_cpus = \"other\"", `p.toml:2: exec_cpus = "other": expected one of ["container" "housekeeping"]`},
+		{"[class.fifo]\nordinary = \"share\"", `p.toml:2: ordinary = "share": expected one of ["dedicated" "housekeeping"]`},
 		{"[class.fifo]\nexec = \"inherit\"\nexec_cpus = \"housekeeping\"", `p.toml:3: exec_cpus = "housekeeping": expected "container" beside exec = "inherit"`},
 		{"[class.fifo]\nexec_cpus = \"housekeeping\"\npartition = \"root\"", `p.toml:2: exec_cpus = "housekeeping": expected "container" beside partition = "root"`},
 		{"[class.fifo]\nexec_cpus = \"housekeeping\"\npartition = \"isolated\"", `"container" beside partition = "isolated"`},

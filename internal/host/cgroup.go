@@ -116,6 +116,15 @@ func hasOption(options, wanted string) bool {
 	return false
 }
 
+// LeaveCgroups takes this process out of the cgroups that it was started in: they are somebody's, who may freeze, end or
+// remove them with all that is in them. One that keeps it breaks nothing else.
+func (r Root) LeaveCgroups() {
+	all, _ := r.cgroupMounts()
+	for _, info := range all {
+		_ = r.Write("0", info.Mountpoint, "cgroup.procs")
+	}
+}
+
 // CgroupPopulated says whether any process is left in a cgroup directory or below it. One that cannot be looked at counts
 // as populated, see Alive.
 func (r Root) CgroupPopulated(dir string) bool {

@@ -82,7 +82,7 @@ func Run(root host.Root, session *shield.Session) (Report, error) {
 	if err := moveThreads(root, session, seen.Online, born, &report); err != nil {
 		return report, err
 	}
-	if err := keepOwn(root, session.Ledger, &report); err != nil {
+	if err := errors.Join(keepOwn(root, session.Ledger, &report), placeThreads(root, session.Ledger, &report)); err != nil {
 		return report, err
 	}
 	removeIdle(root, settings)

@@ -36,7 +36,7 @@ func take(root host.Root, grant shield.Grant) (interference.Reading, error) {
 	if err != nil {
 		return interference.Reading{}, err
 	}
-	if place.Dir = grant.Cgroups.Account; place.Unified && !grant.ExecCPUs.IsEmpty() {
+	if place.Dir = grant.Cgroups.Account; place.Unified && !grant.ExecCPUs.IsSubsetOf(grant.CPUs.CPUSet) {
 		place.Dir = "" // its time on the CPUs of exec is in it too
 	}
 	return interference.Take(root, grant.CPUs.CPUSet, interference.Container{Cgroup: place, PID: grant.Owner.PID})

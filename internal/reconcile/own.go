@@ -13,11 +13,16 @@ import (
 	"github.com/rtshield/rtshield/internal/shield"
 )
 
-// Pin keeps a thread of a container on its granted CPUs and gives what it may run on now. In a cpuset that is wider it is told
-// all CPUs but those of exec: since Linux 6.2 the kernel remembers that, also for CPUs that the container moves to.
+// Pin keeps a thread of a container on the CPUs of its first process and gives what it may run on now.
 func Pin(tid int, grant shield.Grant) (cpuset.CPUSet, error) {
-	mask := task.MaskOf(grant.CPUs.CPUSet)
-	if !grant.Pinned {
+	return pinTo(tid, grant, grant.Home().CPUSet)
+}
+
+// pinTo keeps it on some of the container's CPUs. For all that were granted it is told all CPUs but those of exec: since Linux
+// 6.2 the kernel remembers that, also for CPUs that the container moves to.
+func pinTo(tid int, grant shield.Grant, cpus cpuset.CPUSet) (cpuset.CPUSet, error) {
+	mask := task.MaskOf(cpus)
+	if !grant.Pinned && cpus.Equals(grant.CPUs.CPUSet) {
 		mask.Fill()
 		for _, cpu := range grant.ExecCPUs.UnsortedList() {
 			mask.Clear(cpu)
@@ -58,7 +63,7 @@ func Strays(root host.Root, grant shield.Grant) ([]shield.Setting, error) {
 			}
 			if cpus := task.SetOf(mask); grant.Strays(cpus, attr.RealTime()) {
 				strays = append(strays, shield.Setting{
-					Knob: threadKnob(tid, stat), Label: stat.Comm, Now: cpus.String(), Want: grant.CPUs.String(),
+					Knob: threadKnob(tid, stat), Label: stat.Comm, Now: cpus.String(), Want: grant.Belongs(attr.RealTime()).String(),
 				})
 			}
 		}
@@ -77,7 +82,8 @@ func keepOwn(root host.Root, ledger *shield.Ledger, report *Report) error {
 		for _, stray := range strays {
 			was := stray.Now
 			tid, _ := strconv.Atoi(threadID(stray.Knob))
-			now, err := Pin(tid, grant)
+			want, _ := cpuset.Parse(stray.Want)
+			now, err := pinTo(tid, grant, want)
 			switch {
 			case gone(err):
 			case err != nil:

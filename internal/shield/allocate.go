@@ -46,7 +46,7 @@ func Decide(classes map[string]Class, layout Layout, host Host, ledger *Ledger, 
 		CPUs: CPUsOf(cpus), Idle: CPUsOf(found.idle), Mems: CPUsOf(mems),
 		Policy: terms.Policy, Priority: terms.Priority, Nice: terms.Nice, Deadline: terms.Deadline, IRQ: terms.IRQ, SMT: terms.SMT,
 		NUMA: terms.NUMA, Near: terms.Near.String(), NearNodes: CPUsOf(host.Near), won: found.won,
-		Power: terms.Power, Asked: Asked{CPUs: request.CPUs, Mems: request.Mems, Quota: max(request.Quota, 0)},
+		Power: terms.Power, Mask: terms.Mask.Text, Threads: terms.Threads, Asked: Asked{CPUs: request.CPUs, Mems: request.Mems, Quota: max(request.Quota, 0)},
 	}
 	if nodes := host.Topology.NodesOf(cpus); !host.Near.IsEmpty() && !nodes.IsSubsetOf(host.Near) {
 		grant.Limits = append(grant.Limits, Limit{
@@ -60,7 +60,10 @@ func Decide(classes map[string]Class, layout Layout, host Host, ledger *Ledger, 
 			return Grant{}, err
 		}
 	}
-	if err := lendForExec(&grant, terms.Class, layout, ledger); err != nil {
+	if err := lendForExec(&grant, terms, layout, ledger); err != nil {
+		return Grant{}, err
+	}
+	if err := divide(&grant, terms, layout, host.Topology, ledger); err != nil {
 		return Grant{}, err
 	}
 	if err := setLevel(&grant, layout, host, request, terms); err != nil {

@@ -145,6 +145,8 @@ type Class struct {
 	Exec string
 	// ExecCPUs is "container" or "housekeeping": the CPUs of processes added by exec.
 	ExecCPUs string
+	// Ordinary is "dedicated" or "housekeeping": where the ordinary part of a container with realtime-mask is.
+	Ordinary string
 	// RTPrio raises RLIMIT_RTPRIO to MaxPriority, Memlock RLIMIT_MEMLOCK to unlimited.
 	RTPrio  Wish
 	Memlock Wish
@@ -165,7 +167,7 @@ func BuiltinClasses() map[string]Class {
 	fast := keep
 	fast.CStates, fast.Governor, fast.Preference = "20us", "performance", "performance"
 	base := Class{
-		CPUs: 1, MaxCPUs: 4, SMT: SMTIsolate, NUMA: NUMAPrefer, IRQ: "away", Partition: "auto", Exec: Demote, ExecCPUs: ExecOnContainer, RTPrio: Off, Memlock: Off,
+		CPUs: 1, MaxCPUs: 4, SMT: SMTIsolate, NUMA: NUMAPrefer, IRQ: "away", Partition: "auto", Exec: Demote, ExecCPUs: ExecOnContainer, Ordinary: OrdinaryDedicated, RTPrio: Off, Memlock: Off,
 		THP: Keep, Swap: Keep, MemoryPolicy: Keep, Power: keep,
 	}
 	with := func(change func(*Class)) Class {

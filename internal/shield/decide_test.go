@@ -243,7 +243,7 @@ func TestAnnotations(t *testing.T) {
 		"rtshield.io/prioritty":     "did you mean rtshield.io/priority?",
 		"rtshield.io/cpu":           "did you mean rtshield.io/cpus?",
 		"clas.rtshield.io/db":       "did you mean rtshield.io/class?",
-		"rtshield.io/threads":       "cannot do threads yet",
+		"rtshield.io/thread":        "did you mean rtshield.io/threads?",
 		"rtshield.io/":              "no such key",
 		"rtshield.io/class/fifo":    "no such key",
 		"hugepages.rtshield.io/web": "cannot do hugepages yet",

@@ -16,8 +16,9 @@ const (
 )
 
 // lendForExec chooses the CPUs of what exec adds, where the class wants others than the container's.
-func lendForExec(grant *Grant, class Class, layout Layout, ledger *Ledger) error {
-	if class.ExecCPUs != ExecOnHousekeeping {
+func lendForExec(grant *Grant, terms Terms, layout Layout, ledger *Ledger) error {
+	class := terms.Class
+	if class.ExecCPUs != ExecOnHousekeeping || terms.Mask.Text != "" { // under a mask it has the ordinary part
 		return nil
 	}
 	// A layout that was edited since may have given some of them away.
@@ -37,6 +38,9 @@ func (g Grant) CPUsText() string {
 	if g.ExecCPUs.IsEmpty() {
 		return g.CPUs.String()
 	}
+	if g.Mask != "" {
+		return fmt.Sprintf("%s (ordinary: %s)", g.CPUs, g.Ordinary)
+	}
 	return fmt.Sprintf("%s (exec: %s)", g.CPUs, g.ExecCPUs)
 }
 
@@ -45,7 +49,13 @@ func (g Grant) RewritesExec() bool { return g.Exec == Inherit || !g.ExecCPUs.IsE
 
 // Strays says whether a thread of the container that may run on these CPUs belongs on the granted ones alone: a real-time
 // one that can reach those of exec, and one that can reach both. What exec added can reach its own only.
+//
+// Under a mask the ordinary part is its threads' own: there an ordinary thread strays that can reach both parts, and a
+// real-time one that can reach housekeeping CPUs.
 func (g Grant) Strays(cpus cpuset.CPUSet, realTime bool) bool {
+	if g.Mask != "" && realTime && g.Ordinary.IsSubsetOf(g.CPUs.CPUSet) {
+		return false
+	}
 	if cpus.Intersection(g.ExecCPUs.CPUSet).IsEmpty() {
 		return false
 	}

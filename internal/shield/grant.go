@@ -53,6 +53,16 @@ type Grant struct {
 	Exec string `json:"exec,omitempty"`
 	// ExecCPUs are those of what exec adds, where they are not the container's own. Nobody holds them.
 	ExecCPUs CPUs `json:"execCPUs,omitzero"`
+	// Mask is its realtime-mask, and Ordinary the CPUs of its ordinary part: of its first process, of what exec adds, and of
+	// threads without a rule. They are its own, or housekeeping CPUs, which nobody holds. Empty: all of it is alike.
+	Mask     string `json:"mask,omitempty"`
+	Ordinary CPUs   `json:"ordinary,omitzero"`
+	// House are housekeeping CPUs beside a dedicated ordinary part, see ExecFrom.
+	House CPUs `json:"house,omitzero"`
+	// Threads are the rules for its threads, of which the first that fits counts.
+	Threads []ThreadRule `json:"threads,omitempty"`
+	// Starting is what its first process was called before it became the container's program. Until then no rule counts.
+	Starting string `json:"starting,omitempty"`
 	// Move is under way while the engine gives it other CPUs.
 	Move *Move `json:"move,omitempty"`
 	// Asked is what the engine had written of the CPUs, and will write again with each update.

@@ -28,17 +28,20 @@ const (
 	KeyGovernor  = "governor"
 	KeyNUMA      = "numa"
 	KeyNear      = "near"
+	// KeyRealtimeMask and KeyThreads: part real-time, part ordinary.
+	KeyRealtimeMask = "realtime-mask"
+	KeyThreads      = "threads"
 )
 
 var built = []string{
 	KeyClass, KeyCPUs, KeyCPUSet, KeyPolicy, KeyPriority, KeyDeadline, KeySMT, KeyIRQ, KeyPartition, KeyIRQClaim, KeyCStates,
-	KeyGovernor, KeyNUMA, KeyNear,
+	KeyGovernor, KeyNUMA, KeyNear, KeyRealtimeMask, KeyThreads,
 }
 
 // planned are words of the contract that this version refuses, because a container that asks for something must get
 // it or be told.
 var planned = []string{
-	"realtime-mask", "threads", "hugepages", "cpu-bandwidth", "cpu-period", "rt-bandwidth",
+	"hugepages", "cpu-bandwidth", "cpu-period", "rt-bandwidth",
 }
 
 // Choices holds what one container's annotations ask for, by key.

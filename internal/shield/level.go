@@ -46,7 +46,10 @@ func chooseLevel(layout Layout, host Host, request Request, terms Terms, cpus, i
 			weaken(LevelCpuset, "before Linux 6.7 the idle siblings would take a second partition")
 		}
 	}
-	if terms.Class.ExecCPUs == ExecOnHousekeeping {
+	switch {
+	case terms.Mask.Shared:
+		weaken(LevelCpuset, fmt.Sprintf("class %s shares the ordinary part with housekeeping CPUs (ordinary), and a partition has no CPU but its own", terms.Class.Name))
+	case terms.Mask.Text == "" && terms.Class.ExecCPUs == ExecOnHousekeeping:
 		weaken(LevelCpuset, fmt.Sprintf("class %s runs exec on housekeeping CPUs (exec_cpus), and a partition has no CPU but its own", terms.Class.Name))
 	}
 	if terms.Partition == "none" {

@@ -29,6 +29,9 @@ type Terms struct {
 	// Claim names the interrupts to bring onto its CPUs.
 	Claim []string
 	Power Power
+	// Mask divides its CPUs, Threads are the rules for its threads.
+	Mask    RealtimeMask
+	Threads []ThreadRule
 }
 
 // Resolve holds a request to the classes. Every error names what was asked, the ceiling, and where the value stands.
@@ -44,7 +47,7 @@ func Resolve(classes map[string]Class, request Request) (Terms, error) {
 	if class.Policy.HasPriority() {
 		terms.Priority = class.Priority
 	}
-	for _, step := range []func(*Terms, Request) error{choosePolicy, choosePriority, checkRTPrio, checkRTTime, chooseDeadline, chooseCPUs, chooseWords, chooseClaim, chooseNear, choosePower} {
+	for _, step := range []func(*Terms, Request) error{choosePolicy, choosePriority, checkRTPrio, checkRTTime, chooseDeadline, chooseCPUs, chooseWords, chooseClaim, chooseNear, choosePower, chooseMask, chooseThreads} {
 		if err := step(&terms, request); err != nil {
 			return Terms{}, err
 		}

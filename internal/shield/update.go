@@ -87,6 +87,8 @@ func Relocate(classes map[string]Class, layout Layout, topo Topology, ledger *Le
 		return grant, fmt.Errorf("update of container %s asks for no CPU", grant.Name)
 	case known && to.Size() > class.MaxCPUs:
 		return grant, fmt.Errorf("container %s asks for %d CPUs; class %s allows at most %d: ask for fewer, or raise max_cpus", grant.Name, to.Size(), class.Name, class.MaxCPUs)
+	case grant.Mask != "":
+		return grant, fmt.Errorf("container %s cannot move to CPU %s: its threads have their CPUs by realtime-mask %s: create it anew", grant.Name, to, grant.Mask)
 	case grant.Pinned:
 		return grant, fmt.Errorf("container %s cannot move to CPU %s: this host has no cpuset controller", grant.Name, to)
 	}

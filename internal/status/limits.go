@@ -140,8 +140,12 @@ func strayLimits(root host.Root, grant shield.Grant) []shield.Limit {
 		names = append(names, stray.Label)
 	}
 	sort.Strings(names)
+	where := "may run on CPU " + grant.ExecCPUs.String()
+	if grant.Mask != "" {
+		where = fmt.Sprintf("are in neither part alone (ordinary CPU %s, real-time CPU %s)", grant.Ordinary, grant.RealTimePart())
+	}
 	return []shield.Limit{{
-		What: fmt.Sprintf("%d thread(s) of the container may run on CPU %s: %s", len(names), grant.ExecCPUs, strings.Join(slices.Compact(names), ", ")),
+		What: fmt.Sprintf("%d thread(s) of the container %s: %s", len(names), where, strings.Join(slices.Compact(names), ", ")),
 		Why:  "its program asked for that, or its cpuset was written (Linux before 6.2)", Help: "rtshield reconcile",
 	}}
 }

@@ -46,6 +46,10 @@ type Grant struct {
 	Interference *interference.Delta `json:"interference,omitempty"`
 	// ExecCPUs are those of what exec adds, where they are not its own.
 	ExecCPUs shield.CPUs `json:"execCPUs,omitzero"`
+	// Ordinary are those of its ordinary part, Rules those for its threads, and Threads what these have.
+	Ordinary shield.CPUs          `json:"ordinary,omitzero"`
+	Rules    []string             `json:"rules,omitempty"`
+	Threads  []shield.RuledThread `json:"threads,omitempty"`
 }
 
 // Gather reads policy, ledger and kernel. It changes nothing.
@@ -88,12 +92,12 @@ func Gather(root host.Root) (*Status, error) {
 		if !reconcile.Live(root, grant) {
 			status.Stale++
 		}
-		status.Grants = append(status.Grants, view(root, ledger, plan, grant))
+		status.Grants = append(status.Grants, view(root, store, ledger, plan, grant))
 	}
 	return status, nil
 }
 
-func view(root host.Root, ledger *shield.Ledger, plan []shield.Setting, grant shield.Grant) Grant {
+func view(root host.Root, store shield.Store, ledger *shield.Ledger, plan []shield.Setting, grant shield.Grant) Grant {
 	state := "starting"
 	switch {
 	case !reconcile.Live(root, grant):
@@ -106,9 +110,10 @@ func view(root host.Root, ledger *shield.Ledger, plan []shield.Setting, grant sh
 	limits = append(limits, strayLimits(root, grant)...)
 	shown := Grant{
 		ID: grant.ID, Root: grant.Root, Name: grant.Name, Class: grant.Class, CPUs: grant.CPUs, Idle: grant.Idle, Mems: grant.Mems,
-		Policy: grant.PolicyText(), Level: grant.Level, Power: grant.Power, PID: grant.Owner.PID, State: state, Budget: grant.Budget, ExecCPUs: grant.ExecCPUs,
+		Policy: grant.PolicyText(), Level: grant.Level, Power: grant.Power, PID: grant.Owner.PID, State: state, Budget: grant.Budget, ExecCPUs: grant.ExecCPUs, Ordinary: grant.Ordinary,
 		Created: grant.Created.Format("2006-01-02T15:04:05Z"), Limits: limits,
 	}
+	addThreads(root, store, grant, &shown)
 	if delta, err := reconcile.Interference(root, grant); err == nil && state == "bound" {
 		shown.Interference = &delta
 	}

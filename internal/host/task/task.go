@@ -28,6 +28,8 @@ const (
 // Stat is what /proc says of a thread.
 type Stat struct {
 	Comm string
+	// Parent is the process that its process came of.
+	Parent int
 	// Start is in clock ticks since boot.
 	Start uint64
 	// Threads is how many the process has.
@@ -92,13 +94,14 @@ func Read(root host.Root, tid int) (Stat, error) {
 		}
 		fields[i], rest, more = strings.Cut(rest, " ")
 	}
+	parent, errParent := strconv.Atoi(fields[1])
 	flags, errFlags := strconv.ParseUint(fields[6], 10, 64)
 	threads, errThreads := strconv.Atoi(fields[17])
 	start, errStart := strconv.ParseUint(fields[19], 10, 64)
 	return Stat{
-		Comm: text[open+1 : end], Start: start, Threads: threads, Ended: fields[0] == "Z" || fields[0] == "X",
+		Comm: text[open+1 : end], Parent: parent, Start: start, Threads: threads, Ended: fields[0] == "Z" || fields[0] == "X",
 		Bound: flags&noSetAffinity != 0, Kernel: flags&kernelThread != 0,
-	}, errors.Join(errFlags, errThreads, errStart)
+	}, errors.Join(errParent, errFlags, errThreads, errStart)
 }
 
 // Leads says whether a thread is the first of its process, whose name is the process's.
