@@ -19,9 +19,9 @@ func printBandwidths(w io.Writer, all []status.Bandwidth) {
 		if one.RealTime != "" {
 			fmt.Fprintf(w, "  real-time threads: %s of each of its CPUs, by %s\n", one.RealTime, one.By)
 		}
-		fmt.Fprintf(w, "  since it was created: %s\n", got(one.Life))
+		fmt.Fprintf(w, "  since it was created, %s ago: %s\n", seconds(one.Life.Seconds), got(one.Life))
 		if one.Last != nil {
-			fmt.Fprintf(w, "  while looking: %s\n", got(*one.Last))
+			fmt.Fprintf(w, "  in the last %s: %s\n", seconds(one.Last.Seconds), got(*one.Last))
 		}
 	}
 }
@@ -35,7 +35,7 @@ func instead(one status.Bandwidth) string {
 }
 
 func got(usage bandwidth.Usage) string {
-	text := fmt.Sprintf("%.1f%% of a CPU in %s", usage.Percent, seconds(usage.Seconds))
+	text := fmt.Sprintf("%.1f%% of a CPU", usage.Percent)
 	if usage.Periods > 0 {
 		text += fmt.Sprintf(", throttled in %d of %d periods for %s", usage.Throttled, usage.Periods, seconds(usage.ThrottledSeconds))
 	}
