@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/rtshield/rtshield/internal/host"
 	"github.com/rtshield/rtshield/internal/host/bandwidth"
 	"github.com/rtshield/rtshield/internal/shield"
 	"github.com/rtshield/rtshield/runtime/delegate"
@@ -169,7 +168,7 @@ func limitRootless(document *spec.Document, request shield.Request) error {
 	if err != nil || !share.Limited() {
 		return err
 	}
-	if share.Burst > 0 && !bandwidth.HasBurst(host.System) {
+	if share.Burst > 0 && !bandwidth.HasBurst(system) {
 		return fmt.Errorf("annotation %s: this kernel has no burst: it takes Linux 5.14", request.Choices[shield.KeyCPUBurst].Source)
 	}
 	if err := document.Limit(share); err != nil {

@@ -18,7 +18,8 @@ var quotas = []string{
 	`linux.resources.unified.cpu\.max`, `linux.resources.unified.cpu\.max\.burst`,
 }
 
-// Limit edits the document of an ordinary container: a bound on its CPU time.
+// Limit edits the document of an ordinary container: a bound on its CPU time. A period or burst that the engine wrote means
+// nothing without a quota.
 func (d *Document) Limit(share shield.Share) error {
 	if err := d.unambiguous(); err != nil {
 		return err
@@ -26,7 +27,7 @@ func (d *Document) Limit(share shield.Share) error {
 	if err := d.ensure("{}", "linux", "linux.resources", "linux.resources.cpu"); err != nil {
 		return err
 	}
-	for _, path := range quotas[3:] {
+	for _, path := range quotas {
 		if err := d.remove(path); err != nil {
 			return err
 		}

@@ -27,8 +27,8 @@ func TestABoundIsWrittenAndNothingElse(t *testing.T) {
 		share              shield.Share
 	}{
 		{`{"process":{"args":["a"]}}`, `{"quota":50000,"period":100000}`, "", half},
-		{`{"linux":{"resources":{"cpu":{"shares":7,"quota":-1,"burst":3}}}}`, `{"shares":7,"quota":50000,"burst":3,"period":100000}`, "", half},
-		{`{"linux":{"resources":{"cpu":{"period":5},"unified":{"cpu.weight":"5","cpu.max.burst":"0","cpu.max":"max 100000"}}}}`, `{"period":100000,"quota":50000}`, `{"cpu.weight":"5"}`, half},
+		{`{"linux":{"resources":{"cpu":{"shares":7,"burst":3,"quota":-1}}}}`, `{"shares":7,"quota":50000,"period":100000}`, "", half},
+		{`{"linux":{"resources":{"cpu":{"period":5},"unified":{"cpu.weight":"5","cpu.max.burst":"0","cpu.max":"max 100000"}}}}`, `{"quota":50000,"period":100000}`, `{"cpu.weight":"5"}`, half},
 		{`{"linux":{}}`, `{"quota":2000,"period":10000,"burst":1000}`, "", shield.Share{Quota: 2000, Period: 10000, Burst: 1000}},
 	} {
 		dir := written(t, c.text)
