@@ -85,10 +85,36 @@ func FuzzConfig(f *testing.F) {
 		if shielded == nil {
 			t.Fatalf("runc accepts\n%s\nand not\n%s", data, document.data)
 		}
+		checkLimited(t, data, text)
 		if want := granted(written); !reflect.DeepEqual(want, shielded) {
 			t.Errorf("shielded, runc reads\n%s\nwant\n%s", asText(shielded), asText(want))
 		}
 	})
+}
+
+// checkLimited: an ordinary container with a bound is as it was written, but for that.
+func checkLimited(t *testing.T, data, text []byte) {
+	document := &Document{Path: "config.json", disk: text, user: text, data: text}
+	if err := document.Limit(half); err != nil {
+		t.Fatalf("it can be shielded and not be bound: %v\n%s", err, data)
+	}
+	checkTakenBack(t, text, document)
+	got, want := runcReads(document.data), runcReads(data)
+	if got == nil {
+		t.Fatalf("runc accepts\n%s\nand not\n%s", data, document.data)
+	}
+	ensure(&want.Linux)
+	ensure(&want.Linux.Resources)
+	ensure(&want.Linux.Resources.CPU)
+	quota, period := half.Quota, uint64(half.Period)
+	cpu := want.Linux.Resources.CPU
+	cpu.Quota, cpu.Period, cpu.Burst = &quota, &period, nil
+	for _, name := range []string{cpuMax, cpuMaxBurst} {
+		delete(want.Linux.Resources.Unified, name)
+	}
+	if !reflect.DeepEqual(want, got) {
+		t.Errorf("bound, runc reads\n%s\nwant\n%s", asText(got), asText(want))
+	}
 }
 
 // checkRequest compares what we read with what runc reads.
