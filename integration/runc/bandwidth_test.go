@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -179,11 +180,11 @@ func TestABandwidthThatCannotBeHadIsRefusedInOneLine(t *testing.T) {
 		}
 		// cgroup v1 gives nobody more than those above have.
 		parent := rig.Cgroup("cpu", rig.CgroupParent, "cpu.cfs_quota_us")
-		put(r, parent, "30000")
+		r.Eventual(func() error { return os.WriteFile(parent, []byte("30000"), 0) }) // a cgroup that is gone counts for a moment
 		res, _ = r.TryBegin("create", "deep", r.Bundle("deep", bandwidth("50%")))
 		refused(r, res, `"50%"`, filepath.Dir(parent), "30% of a CPU (30ms in each 100ms)", "ask for less")
-		r.Detach("deep", r.Bundle("deep", bandwidth("30%")))
-		r.End("deep")
+		r.Detach("deeper", r.Bundle("deeper", bandwidth("30%")))
+		r.End("deeper")
 		put(r, parent, "-1")
 		r.Gone("after the refusals")
 		r.AsBefore("after the refusals")
@@ -268,23 +269,24 @@ func TestANoteOfAContainerOutlivesNoOtherOfItsName(t *testing.T) {
 		if now := r.Must(r.Shield("status")).Stdout; strings.Contains(now, "half") {
 			r.Errorf("status tells of a container that is gone: %s", now)
 		}
-		r.Detach("half", r.Bundle("half"))
+		r.Change(bundle, func(s *specs.Spec) { delete(s.Annotations, "rtshield.io/cpu-bandwidth") })
+		r.Detach("half", bundle)
 		noNotes(r)
+		if now := quota(r, "half"); now != "-1/100000/0" {
+			r.Errorf("without the annotation the kernel gives it %s", now)
+		}
 		r.Must(engine(r, "half", `{"cpu":{"quota":30000,"period":100000}}`))
 		r.Must(engine(r, "half", `{"memory":{"limit":67108864}}`))
 		if now := quota(r, "half"); now != "30000/100000/0" {
 			r.Errorf("the kernel gives it %s", now)
 		}
 		r.End("half")
-		// The same bundle is its user's again.
+		r.Change(bundle, bandwidth("30%"))
 		r.Detach("half", bundle)
-		r.Must(r.OCI("delete", "--force", "half"))
-		r.Change(bundle, func(s *specs.Spec) { delete(s.Annotations, "rtshield.io/cpu-bandwidth") })
-		r.Detach("half", bundle)
-		if now := quota(r, "half"); now != "-1/100000/0" {
-			r.Errorf("without the annotation the kernel gives it %s", now)
+		if now := quota(r, "half"); now != "30000/100000/0" {
+			r.Errorf("with another annotation the kernel gives it %s", now)
 		}
-		r.End("half")
+		r.Must(r.OCI("delete", "--force", "half"))
 		noNotes(r)
 	})
 }
