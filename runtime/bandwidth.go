@@ -14,9 +14,6 @@ import (
 // limit bounds the CPU time of an ordinary container that asks for that and for nothing else. It needs no hook: the delegate
 // writes the quota, and a note tells status and update of it.
 func (m *matter) limit(store shield.Store) error {
-	if err := m.replaceNote(store); err != nil {
-		return err
-	}
 	share, err := m.share()
 	if err != nil || !share.Limited() {
 		return err

@@ -33,6 +33,9 @@ func create(inv argv.Invocation) error {
 	if err != nil {
 		return err
 	}
+	if err := m.replaceNote(store); err != nil {
+		return err
+	}
 	if m.request.Asks() {
 		err = m.admit(store)
 	} else {
