@@ -125,7 +125,7 @@ func (c call) poststart() error {
 // make its delete fail for a container that is gone: what is left over is picked up, and reported, by whoever opens the
 // ledger next.
 func (c call) poststop() error {
-	if err := reconcile.Release(c.host, c.store, c.key); err != nil {
+	if err := reconcile.ReleaseHeld(c.host, c.store, c.key); err != nil {
 		fmt.Fprintln(os.Stderr, "rtshield:", err)
 	}
 	return nil

@@ -54,7 +54,7 @@ func create(inv argv.Invocation) error {
 	if m.noted {
 		err = errors.Join(err, store.DropLimited(m.request.Key))
 	}
-	return errors.Join(err, reconcile.Release(system, store, m.request.Key))
+	return errors.Join(err, reconcile.ReleaseHeld(system, store, m.request.Key))
 }
 
 // rootless creates a container where nobody can be shielded: one that asks for it is told why, and any other is the
@@ -90,7 +90,7 @@ func (m *matter) admit(store shield.Store) error {
 		return fmt.Errorf("container with given ID already exists: %s", m.request.ID)
 	}
 	if len(session.Grants) == 0 {
-		if err := reconcile.LostError(system, store, session.Ledger); err != nil {
+		if err := reconcile.UnknownError(system, store, session.Ledger); err != nil {
 			return err
 		}
 	}

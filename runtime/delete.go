@@ -24,7 +24,7 @@ func remove(inv argv.Invocation) (int, error) {
 	}
 	// A ledger that cannot be read stops no delete.
 	if ledger, err := e.store.Peek(); err == nil {
-		if grant := ledger.Grant(e.key); grant != nil && e.ended(*grant) {
+		if grant := ledger.Grant(e.key); grant != nil && e.ended(ledger, *grant) {
 			return 1, delegate.Become(e.delegate, inv.Argv)
 		}
 	}
@@ -40,19 +40,19 @@ func remove(inv argv.Invocation) (int, error) {
 	}
 	// The container is gone, and the engine must hear so whatever becomes of the release: it would only delete again.
 	// What is left is picked up by the next invocation.
-	warn(reconcile.Release(system, e.store, e.key))
+	warn(reconcile.ReleaseHeld(system, e.store, e.key))
 	warn(e.store.DropLimited(e.key))
 	return 0, nil
 }
 
 // ended says whether a container has ended and is released. Its cgroup is still there: without it the kernel would count its
 // real-time budget for a while yet, and Linux 6.12 would lose the CPUs of a partition that is invalid.
-func (e existing) ended(grant shield.Grant) bool {
+func (e existing) ended(ledger *shield.Ledger, grant shield.Grant) bool {
 	if reconcile.Live(system, grant) {
 		warn(reconcile.Heal(system, e.store, grant))
 		return false
 	}
-	return reconcile.Release(system, e.store, e.key) == nil // tried, and told, once more afterwards
+	return reconcile.Release(system, e.store, e.key, ledger) == nil // tried, and told, once more afterwards
 }
 
 func warn(err error) {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/rtshield/rtshield/integration/runc/rig"
 	"github.com/rtshield/rtshield/integration/snapshot"
@@ -147,5 +148,34 @@ func TestAnImageCannotAsk(t *testing.T) {
 			r.Errorf("an environment variable changed config.json or the ledger")
 		}
 		r.End("img")
+	})
+}
+
+func TestASecondLedgerOnTheHostIsRefused(t *testing.T) {
+	rig.Each(t, func(r *rig.Rig) {
+		pid := r.Create("first", r.Bundle("first", rig.Class("fifo")))
+		dir := filepath.Join(r.Dir, "other")
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			r.Fatal(err)
+		}
+		other := *r
+		other.Policy = testhost.Policy(r, testhost.Options{Dir: dir, Delegates: []string{r.Runc}})
+		other.Env, other.Root = []string{other.Policy.Env()}, filepath.Join(dir, "root")
+
+		held := snapshot.TakeHost()
+		res, _ := other.TryBegin("create", "second", other.Bundle("second", rig.Class("fifo")))
+		if said := testhost.Told(r, res.Stderr); res.Code == 0 || !strings.Contains(said, "the ledger in "+r.Policy.State+" has granted CPUs") ||
+			!strings.Contains(said, "(CPU 1)") || !strings.Contains(said, "[runtime] state") {
+			r.Errorf("%s", res)
+		}
+		r.Runs(pid, unix.SCHED_FIFO, 50, "1")
+		for _, line := range held.Changed() {
+			r.Error("by what was refused:", line)
+		}
+
+		r.End("first")
+		other.Create("second", other.Bundle("again", rig.Class("fifo")))
+		other.End("second")
+		r.AsBefore("after both")
 	})
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 
@@ -22,7 +21,11 @@ const System Root = "/"
 
 // Path joins the parts below the root.
 func (r Root) Path(parts ...string) string {
-	return filepath.Join(append([]string{string(r)}, parts...)...)
+	path := strings.TrimSuffix(string(r), "/")
+	for _, part := range parts { // filepath.Join would clean what is clean, hundreds of times
+		path += "/" + strings.TrimPrefix(part, "/")
+	}
+	return path
 }
 
 // Read gives a file's text without the newline at its end.
@@ -192,6 +195,13 @@ func (r Root) Subdirectories(parts ...string) ([]string, error) {
 
 // BootID tells this boot of the kernel from every other.
 func (r Root) BootID() (string, error) { return r.Read("proc/sys/kernel/random/boot_id") }
+
+// LastBorn names the last thread that was born, on the whole host or in our own pid namespace: who reads the same again knows
+// that there are no new ones. "" if it cannot be told.
+func (r Root) LastBorn() string {
+	text, _ := r.ReadOnce("proc/loadavg")
+	return text[strings.LastIndexByte(text, ' ')+1:]
+}
 
 // Kernel gives the release, such as 6.18.44.
 func (r Root) Kernel() string {

@@ -1,9 +1,12 @@
 package reconcile
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/rtshield/rtshield/internal/host"
@@ -27,11 +30,45 @@ func Unmark(root host.Root, grant shield.Grant) {
 // Lost lists the cgroups of running containers that were granted CPUs and that the ledger does not know: it was deleted
 // while they ran. It is asked where there is no grant on record, before anybody relies on that.
 func Lost(root host.Root, store shield.Store, ledger *shield.Ledger) ([]string, error) {
+	unknown, err := marked(root, ledger)
+	return unknown[store.Dir], err
+}
+
+// LostError tells of them, nil for none.
+func LostError(root host.Root, store shield.Store, ledger *shield.Ledger) error {
+	lost, err := Lost(root, store, ledger)
+	return errors.Join(err, lostError(store, lost))
+}
+
+func lostError(store shield.Store, lost []string) error {
+	if len(lost) == 0 {
+		return nil
+	}
+	return fmt.Errorf("the ledger in %s was deleted while a container ran that it had granted CPUs: cgroup %s: delete that container first; what was set for it stays until it is set by hand, or the next boot",
+		store.Dir, strings.Join(lost, ", "))
+}
+
+// UnknownError is LostError, and tells of containers that run on CPUs which another ledger has granted: two would grant the
+// same CPUs, and each take what the other has set for what was there before.
+func UnknownError(root host.Root, store shield.Store, ledger *shield.Ledger) error {
+	unknown, err := marked(root, ledger)
+	if err := errors.Join(err, lostError(store, unknown[store.Dir])); err != nil {
+		return err
+	}
+	for _, other := range slices.Sorted(maps.Keys(unknown)) {
+		return fmt.Errorf("the ledger in %s has granted CPUs of this host, to cgroup %s, and a host has one ledger: give [runtime] state the same directory, or delete that container first",
+			other, strings.Join(unknown[other], ", "))
+	}
+	return nil
+}
+
+// marked finds the cgroups of running containers that bear a ledger's mark and that this one does not know, by ledger.
+func marked(root host.Root, ledger *shield.Ledger) (map[string][]string, error) {
 	place, found, err := root.Cgroup(os.Getpid())
 	if err != nil || !found {
 		return nil, err
 	}
-	var lost []string
+	unknown := map[string][]string{}
 	err = walkCgroups(root, place.Mount, func(dir string) error {
 		if isGrant(ledger, dir) {
 			return filepath.SkipDir
@@ -40,21 +77,11 @@ func Lost(root host.Root, store shield.Store, ledger *shield.Ledger) ([]string, 
 		if err != nil {
 			return err
 		}
-		if mark == store.Dir && root.CgroupPopulated(dir) {
+		if mark != "" && root.CgroupPopulated(dir) {
 			cpus, _ := hostcpuset.CPUs(root, dir)
-			lost = append(lost, fmt.Sprintf("%s (CPU %s)", dir, cpus))
+			unknown[mark] = append(unknown[mark], fmt.Sprintf("%s (CPU %s)", dir, cpus))
 		}
 		return nil
 	})
-	return lost, err
-}
-
-// LostError tells of them, nil for none.
-func LostError(root host.Root, store shield.Store, ledger *shield.Ledger) error {
-	lost, err := Lost(root, store, ledger)
-	if err != nil || len(lost) == 0 {
-		return err
-	}
-	return fmt.Errorf("the ledger in %s was deleted while a container ran that it had granted CPUs: cgroup %s: delete that container first; what was set for it stays until it is set by hand, or the next boot",
-		store.Dir, strings.Join(lost, ", "))
+	return unknown, err
 }

@@ -56,7 +56,7 @@ func observe(root host.Root, ledger *shield.Ledger) (shield.Observation, error) 
 		func() error { return observeCpusets(root, ledger, seen) },
 		func() error { return observeBudgets(root, ledger, seen) },
 		func() error { return observePartitions(root, ledger, seen) },
-		func() error { return observeNoise(root, seen) },
+		func() error { return observeNoise(root, ledger, seen) },
 		func() error { observePower(root, ledger, seen); return nil },
 	} {
 		if err := part(); err != nil {
@@ -242,11 +242,15 @@ func observePartitions(root host.Root, ledger *shield.Ledger, seen shield.Observ
 }
 
 // observeNoise reads where the kernel does its own work. A queue without steering refuses the read (ENOENT, EINVAL), and
-// there is nothing to steer then. What cannot be read for another reason is seen without a value, with the reason.
-func observeNoise(root host.Root, seen shield.Observation) error {
-	masks, err := noise.Masks(root)
-	if err != nil {
-		return err
+// there is nothing to steer then. What cannot be read for another reason is seen without a value, with the reason. Without a
+// grant, only what is to be put back matters.
+func observeNoise(root host.Root, ledger *shield.Ledger, seen shield.Observation) (err error) {
+	masks, lists := noted(ledger, shield.Mask), noted(ledger, shield.List)
+	if len(ledger.Grants) > 0 {
+		lists = noise.Lists(root)
+		if masks, err = noise.Masks(root); err != nil {
+			return err
+		}
 	}
 	see := func(kind shield.Kind, file string, cpus cpuset.CPUSet, err error) {
 		knob := shield.Knob{Kind: kind, Name: file}
@@ -261,11 +265,18 @@ func observeNoise(root host.Root, seen shield.Observation) error {
 		cpus, err := noise.ReadMask(root, file)
 		see(shield.Mask, file, cpus, err)
 	}
-	for _, file := range noise.Lists(root) {
+	for _, file := range lists {
 		cpus, err := root.ReadList(file)
 		see(shield.List, file, cpus, err)
 	}
 	return nil
+}
+
+func noted(ledger *shield.Ledger, kind shield.Kind) (names []string) {
+	for _, knob := range ledger.Noted(kind) {
+		names = append(names, knob.Name)
+	}
+	return names
 }
 
 // gone: the file or its cgroup does not exist any more.

@@ -196,11 +196,21 @@ func holdsExempt(root host.Root, ledger *shield.Ledger, dir string) (bool, error
 type exemption struct {
 	root     host.Root
 	patterns []string
-	process  map[int]bool // by thread, once its process was looked at
+	process  map[int]bool    // by thread, once its process was looked at
+	names    map[string]bool // those that were compared: most threads have few
 }
 
 func newExemption(root host.Root, ledger *shield.Ledger) exemption {
-	return exemption{root, ledger.Exempt, map[int]bool{}}
+	return exemption{root, ledger.Exempt, map[int]bool{}, map[string]bool{}}
+}
+
+func (e exemption) matches(name string) bool {
+	fits, known := e.names[name]
+	if !known {
+		fits = task.Matches(e.patterns, name)
+		e.names[name] = fits
+	}
+	return fits
 }
 
 // inherited says whether a thread is known to be exempt as one of its process's, without reading anything.
@@ -210,7 +220,7 @@ func (e exemption) holds(tid int, stat task.Stat) bool {
 	if len(e.patterns) == 0 {
 		return false
 	}
-	own := task.Matches(e.patterns, stat.Comm)
+	own := e.matches(stat.Comm)
 	if stat.Kernel {
 		return own
 	}
@@ -223,7 +233,7 @@ func (e exemption) holds(tid int, stat task.Stat) bool {
 		}
 	default:
 		pid, name := task.Process(e.root, tid)
-		process = task.Matches(e.patterns, name)
+		process = e.matches(name)
 		e.remember(pid, process)
 	}
 	return own || process

@@ -9,16 +9,23 @@ import (
 	"github.com/rtshield/rtshield/internal/shield"
 )
 
-// Release takes a container out of the ledger, if it is in, and brings the knobs back. An error names the first that the
-// kernel did not take back: its baseline stays noted for the next Run.
-func Release(root host.Root, store shield.Store, key shield.Key) error {
+// ReleaseHeld is Release where the ledger has the container, or anything else that is to be cleaned up. Without, it takes no
+// lock.
+func ReleaseHeld(root host.Root, store shield.Store, key shield.Key) error {
 	if !store.Exists() {
 		return nil
 	}
-	if ledger, err := store.Peek(); err == nil && ledger.Grant(key) == nil && ledger.OrdinaryOf(key) == nil && !Stale(root, ledger) {
+	ledger, err := store.Peek()
+	if err == nil && ledger.Grant(key) == nil && ledger.OrdinaryOf(key) == nil && !Stale(root, ledger) {
 		return nil
 	}
-	session, err := store.Open("release of " + key.ID)
+	return Release(root, store, key, ledger)
+}
+
+// Release takes a container out of the ledger, which was peeked at, and brings the knobs back. An error names the first that
+// the kernel did not take back: its baseline stays noted for the next Run.
+func Release(root host.Root, store shield.Store, key shield.Key, peeked *shield.Ledger) error {
+	session, err := store.OpenPeeked("release of "+key.ID, peeked)
 	if err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ func (s Store) Exists() bool {
 }
 
 // Peek reads the ledger without the lock. It is replaced atomically, so what is read was true a moment ago.
-func (s Store) Peek() (*Ledger, error) { return s.load() }
+func (s Store) Peek() (*Ledger, error) { return s.load(nil) }
 
 // Session is an open ledger under the lock.
 type Session struct {
@@ -50,7 +50,10 @@ type Session struct {
 }
 
 // Open takes the lock and reads the ledger. The caller must Close.
-func (s Store) Open(who string) (*Session, error) {
+func (s Store) Open(who string) (*Session, error) { return s.OpenPeeked(who, nil) }
+
+// OpenPeeked is Open by who has peeked: what still says the same is not decoded again.
+func (s Store) OpenPeeked(who string, peeked *Ledger) (*Session, error) {
 	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
@@ -61,7 +64,7 @@ func (s Store) Open(who string) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	ledger, err := s.load()
+	ledger, err := s.load(peeked)
 	if err != nil {
 		lock.Close()
 		return nil, err
@@ -146,7 +149,7 @@ func holderText(text []byte) string {
 	return string(text)
 }
 
-func (s Store) load() (*Ledger, error) {
+func (s Store) load(peeked *Ledger) (*Ledger, error) {
 	fresh := &Ledger{Version: LedgerVersion, BootID: s.BootID}
 	data, err := os.ReadFile(s.path())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -157,6 +160,9 @@ func (s Store) load() (*Ledger, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("ledger: %w", err)
+	}
+	if peeked != nil && peeked.text == string(data) && peeked.BootID == s.BootID {
+		return peeked, nil
 	}
 	ledger := &Ledger{}
 	if err := json.Unmarshal(data, ledger); err != nil {

@@ -34,9 +34,9 @@ func Masks(root host.Root) ([]string, error) {
 		for _, queue := range names {
 			switch {
 			case strings.HasPrefix(queue, "rx-"):
-				files = existing(root, files, queues+queue+"/rps_cpus")
+				files = append(files, queues+queue+"/rps_cpus")
 			case strings.HasPrefix(queue, "tx-"):
-				files = existing(root, files, queues+queue+"/xps_cpus")
+				files = append(files, queues+queue+"/xps_cpus")
 			}
 		}
 	}

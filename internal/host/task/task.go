@@ -84,9 +84,13 @@ func Read(root host.Root, tid int) (Stat, error) {
 	if open < 0 || end < open {
 		return Stat{}, fmt.Errorf("/proc/%d/stat: unexpected %q", tid, text)
 	}
-	fields := strings.Fields(text[end+2:])
-	if len(fields) < 20 {
-		return Stat{}, fmt.Errorf("/proc/%d/stat: unexpected %q", tid, text)
+	var fields [20]string // from the state on, field 3 of proc(5)
+	rest, more := text[end+2:], true
+	for i := range fields {
+		if !more {
+			return Stat{}, fmt.Errorf("/proc/%d/stat: unexpected %q", tid, text)
+		}
+		fields[i], rest, more = strings.Cut(rest, " ")
 	}
 	flags, errFlags := strconv.ParseUint(fields[6], 10, 64)
 	threads, errThreads := strconv.Atoi(fields[17])
