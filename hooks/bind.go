@@ -36,8 +36,8 @@ func (c call) bind(grant *shield.Grant) error {
 			return err
 		}
 	}
-	if grant.Budget.Period == 0 {
-		return nil
+	if err := c.bindBandwidth(grant); err != nil || grant.Budget.Period == 0 {
+		return err
 	}
 	cpu, found, err := c.host.Controller(c.pid, "cpu")
 	if err != nil || !found {

@@ -76,6 +76,9 @@ func (c call) fulfil(session *shield.Session, grant *shield.Grant) error {
 		switch refused.Kind {
 		case shield.RTBudget:
 			return c.budgetError(name, refused)
+		case shield.FairServer:
+			return fmt.Errorf("container %s cannot have rt-bandwidth %s: the fair server of CPU %s cannot keep %s ns of each period for ordinary threads: %w",
+				name, bound.RTBandwidth, refused.Name, refused.Want, refused.Err)
 		case shield.Exclusive, shield.Partition:
 			return fmt.Errorf("container %s cannot have CPUs %s as a partition: %w (rtshield.io/partition: none does without)", name, bound.CPUs, refused.Err)
 		}

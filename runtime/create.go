@@ -34,6 +34,9 @@ func create(inv argv.Invocation) error {
 	if err != nil {
 		return err
 	}
+	if err := m.replaceNote(store); err != nil {
+		return err
+	}
 	if m.request.Asks() {
 		err = m.admit(store)
 	} else {
@@ -42,13 +45,17 @@ func create(inv argv.Invocation) error {
 	if err != nil {
 		return err
 	}
+	err = m.limit(store)
 	if m.thpOff {
-		err = withoutTHP()
+		err = errors.Join(err, withoutTHP())
 	}
-	if err := errors.Join(err, m.document.Save()); err != nil {
-		return errors.Join(err, reconcile.ReleaseHeld(system, store, m.request.Key))
+	if err = errors.Join(err, m.document.Save()); err == nil {
+		err = delegate.Become(m.delegate, inv.Argv)
 	}
-	return errors.Join(delegate.Become(m.delegate, inv.Argv), reconcile.ReleaseHeld(system, store, m.request.Key))
+	if m.noted {
+		err = errors.Join(err, store.DropLimited(m.request.Key))
+	}
+	return errors.Join(err, reconcile.ReleaseHeld(system, store, m.request.Key))
 }
 
 // rootless creates a container where nobody can be shielded: one that asks for it is told why, and any other is the
@@ -62,6 +69,9 @@ func rootless(inv argv.Invocation, why error) error {
 		}
 		if request.Asks() {
 			return fmt.Errorf("container %s asks for a shield, but %w", request.Name, why)
+		}
+		if err := limitRootless(document, request); err != nil {
+			return fmt.Errorf("container %s: %w", request.Name, err)
 		}
 	}
 	return delegate.PassOn(inv.Argv)

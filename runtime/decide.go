@@ -32,6 +32,8 @@ type matter struct {
 	hook     spec.Hook
 	// thpOff: the delegate shall run without transparent huge pages.
 	thpOff bool
+	// noted: a note of its CPU time was written.
+	noted bool
 }
 
 // gather reads the bundle and the policy. errNothing means that config.json is not there or not JSON.
@@ -126,6 +128,9 @@ func (m *matter) grant(ledger *shield.Ledger) (shield.Grant, error) {
 			grant.Class, shield.ExecOnHousekeeping, m.traits.Name, m.traits.Version, shield.ExecOnContainer)
 	}
 	grant.Limits = append(grant.Limits, limits...)
+	if err := m.fits(grant.Share); err != nil {
+		return grant, err
+	}
 	if err := m.memory(&grant, m.traits); err != nil {
 		return grant, err
 	}

@@ -20,7 +20,7 @@ func remove(inv argv.Invocation) (int, error) {
 	if e.wrong != nil {
 		warn(fmt.Errorf("%w: what container %s held is looked for in %s", e.wrong, inv.ID, e.store.Dir))
 	}
-	if e.idle {
+	if e.idle && !e.bound {
 		return 1, delegate.Become(e.delegate, inv.Argv)
 	}
 	// A ledger that cannot be read stops no delete.
@@ -43,6 +43,7 @@ func remove(inv argv.Invocation) (int, error) {
 	// The container is gone, and the engine must hear so whatever becomes of the release: it would only delete again.
 	// What is left is picked up by the next invocation.
 	warn(reconcile.ReleaseHeld(system, e.store, e.key))
+	warn(e.store.DropLimited(e.key))
 	return 0, nil
 }
 

@@ -19,6 +19,8 @@ type existing struct {
 	store    shield.Store
 	// idle: no CPU is held, nor kept for those to come.
 	idle bool
+	// bound: there is a note of its CPU time.
+	bound bool
 	// wrong tells of a policy file that is not taken, but the default. It stops none of these verbs.
 	wrong error
 }
@@ -34,6 +36,7 @@ func find(inv argv.Invocation) (existing, error) {
 		e.config = config.Default()
 	}
 	e.store.Dir = e.config.State
+	e.bound = e.store.HasNote(e.key)
 	if e.idle = !e.store.Exists() && e.config.Layout.Reserve != "always"; !e.idle {
 		e.store.BootID, err = system.BootID()
 	}

@@ -19,6 +19,8 @@ type Explanation struct {
 	Layout   shield.Layout `json:"layout"`
 	// Grant is nil for an ordinary container.
 	Grant *shield.Grant `json:"grant"`
+	// Share is what an ordinary container may have of CPU time.
+	Share shield.Share `json:"share,omitzero"`
 	// Places tells how its CPUs were chosen, from the nodes inwards. Empty where there was no choice.
 	Places []shield.Places `json:"places,omitempty"`
 	// Config lists the edits of config.json, Host the kernel settings, both as path: from → to.
@@ -53,7 +55,9 @@ func Explain(bundle, root, id, class string) (*Explanation, error) {
 	}
 	explanation := &Explanation{Delegate: m.delegate, Layout: m.layout}
 	if !m.request.Asks() {
-		return explanation, nil
+		explanation.Share, err = m.share()
+		explanation.Config = m.document.Changes()
+		return explanation, err
 	}
 	grant, err := m.grant(ledger)
 	if err != nil {

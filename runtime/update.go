@@ -22,6 +22,8 @@ import (
 type change struct {
 	existing
 	asked shield.Update
+	// noted is the container's bound on CPU time, nil without one.
+	noted *shield.Limited
 	// resources is what --resources gave, data its text. Nil where the call has flags.
 	resources *spec.Resources
 	data      []byte
@@ -40,10 +42,13 @@ func update(inv argv.Invocation) (int, error) {
 	if err = errors.Join(err, e.unread()); err != nil {
 		return 1, err
 	}
-	if e.idle {
+	if e.idle && !e.bound {
 		return 1, delegate.Become(e.delegate, inv.Argv)
 	}
 	c := &change{existing: e}
+	if c.noted, err = c.store.Limited(c.key); err != nil {
+		return 1, fmt.Errorf("update of container %s could take its bandwidth: %w", inv.ID, err)
+	}
 	ledger, err := c.store.Peek()
 	if err != nil {
 		return 1, fmt.Errorf("update of container %s could take from a shield: %w", inv.ID, err)
@@ -51,6 +56,7 @@ func update(inv argv.Invocation) (int, error) {
 	_ = watch.Ensure(c.store, ledger) // status tells
 	if err := c.read(); err != nil {
 		if errors.Is(err, spec.ErrNotJSON) || errors.Is(err, errNothing) || errors.Is(err, fs.ErrNotExist) { // the delegate has its own words for this
+			c.noted = nil
 			return c.pass()
 		}
 		return 1, fmt.Errorf("update of container %s: %w", inv.ID, err)
@@ -58,10 +64,10 @@ func update(inv argv.Invocation) (int, error) {
 	if grant := ledger.Grant(c.key); grant != nil {
 		return c.shielded(*grant)
 	}
-	if c.asked.CPUs == "" {
-		return c.pass()
+	if c.noted != nil {
+		return c.limited(ledger)
 	}
-	return c.ordinary(ledger.OrdinaryOf(c.key))
+	return c.cpus(ledger)
 }
 
 // read reads what is asked for. errNothing means that the delegate will refuse it.
@@ -113,8 +119,11 @@ func (c *change) readFlags() error {
 	return nil
 }
 
-// pass makes this process the delegate, with the resources as they came.
+// pass makes this process the delegate, with the resources as they came, unless a bound has to be noted afterwards.
 func (c *change) pass() (int, error) {
+	if c.noted != nil {
+		return c.run()
+	}
 	args, err := c.handOver(c.data)
 	if err != nil {
 		return 1, err
@@ -162,7 +171,7 @@ func (c *change) keep(grant shield.Grant) {
 		cpus, mems = shield.CPUs{}, shield.CPUs{}
 	}
 	if c.resources != nil {
-		c.resources.Keep(cpus, mems)
+		c.resources.Keep(cpus, mems, grant.Share)
 		return
 	}
 	for name, value := range map[string]string{
@@ -173,6 +182,11 @@ func (c *change) keep(grant shield.Grant) {
 			c.inv = argv.Parse(c.inv.Replace(name, value))
 		}
 	}
+	c.setShare(grant.Share)
+}
+
+func (c *change) setFlag(name string, value int64) {
+	c.inv = argv.Parse(c.inv.Replace(name, strconv.FormatInt(value, 10)))
 }
 
 // setCPUs changes the CPUs alone.

@@ -85,10 +85,36 @@ func FuzzConfig(f *testing.F) {
 		if shielded == nil {
 			t.Fatalf("runc accepts\n%s\nand not\n%s", data, document.data)
 		}
+		checkLimited(t, data, text)
 		if want := granted(written); !reflect.DeepEqual(want, shielded) {
 			t.Errorf("shielded, runc reads\n%s\nwant\n%s", asText(shielded), asText(want))
 		}
 	})
+}
+
+// checkLimited: an ordinary container with a bound is as it was written, but for that.
+func checkLimited(t *testing.T, data, text []byte) {
+	document := &Document{Path: "config.json", disk: text, user: text, data: text}
+	if err := document.Limit(half); err != nil {
+		t.Fatalf("it can be shielded and not be bound: %v\n%s", err, data)
+	}
+	checkTakenBack(t, text, document)
+	got, want := runcReads(document.data), runcReads(data)
+	if got == nil {
+		t.Fatalf("runc accepts\n%s\nand not\n%s", data, document.data)
+	}
+	ensure(&want.Linux)
+	ensure(&want.Linux.Resources)
+	ensure(&want.Linux.Resources.CPU)
+	quota, period := half.Quota, uint64(half.Period)
+	cpu := want.Linux.Resources.CPU
+	cpu.Quota, cpu.Period, cpu.Burst = &quota, &period, nil
+	for _, name := range []string{cpuMax, cpuMaxBurst} {
+		delete(want.Linux.Resources.Unified, name)
+	}
+	if !reflect.DeepEqual(want, got) {
+		t.Errorf("bound, runc reads\n%s\nwant\n%s", asText(got), asText(want))
+	}
 }
 
 // checkRequest compares what we read with what runc reads.
@@ -127,12 +153,16 @@ func checkRequest(t *testing.T, data []byte, written *specs.Spec, got shield.Req
 		if cpu := written.Linux.Resources.CPU; cpu != nil {
 			want.CPUs, want.Mems = cpu.Cpus, cpu.Mems
 			want.Quota, want.Budget.Runtime = value(cpu.Quota), value(cpu.RealtimeRuntime)
+			want.Period = int64(min(value(cpu.Period), 1<<63-1))
 			want.Budget.Period = int64(min(value(cpu.RealtimePeriod), 1<<63-1))
 		}
 		for name, into := range map[string]*string{cpusetCPUs: &want.CPUs, cpusetMems: &want.Mems} {
 			if list, given := written.Linux.Resources.Unified[name]; given {
 				*into = list
 			}
+		}
+		if most, given := written.Linux.Resources.Unified[cpuMax]; given {
+			want.Quota, want.Period = readMax(most)
 		}
 	}
 	want.CPUs, want.Mems = strings.TrimSpace(want.CPUs), strings.TrimSpace(want.Mems)
@@ -157,7 +187,7 @@ func granted(spec *specs.Spec) *specs.Spec {
 	cpu := spec.Linux.Resources.CPU
 	cpu.Cpus, cpu.Mems = "1", "0"
 	cpu.Quota, cpu.Period, cpu.Burst, cpu.RealtimeRuntime, cpu.RealtimePeriod = nil, nil, nil, nil, nil
-	for _, name := range []string{cpuMax, cpusetCPUs, cpusetMems} {
+	for _, name := range []string{cpuMax, cpuMaxBurst, cpusetCPUs, cpusetMems} {
 		delete(spec.Linux.Resources.Unified, name)
 	}
 	spec.Process.Scheduler = nil
@@ -266,7 +296,7 @@ func FuzzResources(f *testing.F) {
 			t.Errorf("%s is read as %+v", data, update)
 		}
 		one, _ := shield.ParseCPUs("1")
-		resources.Keep(one, one)
+		resources.Keep(one, one, shield.Share{})
 		got, err := decode(resources.JSON())
 		if err != nil {
 			t.Fatalf("%s became %s: %v", data, resources.JSON(), err)
@@ -274,7 +304,7 @@ func FuzzResources(f *testing.F) {
 		ensure(&want.CPU)
 		want.CPU.Cpus, want.CPU.Mems = "1", "1"
 		want.CPU.Quota, want.CPU.Period, want.CPU.Burst, want.CPU.RealtimeRuntime, want.CPU.RealtimePeriod = nil, nil, nil, nil, nil
-		for _, name := range []string{cpuMax, cpusetCPUs, cpusetMems} {
+		for _, name := range []string{cpuMax, cpuMaxBurst, cpusetCPUs, cpusetMems} {
 			delete(want.Unified, name)
 		}
 		if len(want.Unified) == 0 && len(got.Unified) == 0 {

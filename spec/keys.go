@@ -30,7 +30,7 @@ var touched = []struct {
 	{"linux.resources.cpu", false, []string{"cpus", "mems", "quota", "period", "burst", "realtimeRuntime", "realtimePeriod"}},
 	{"linux.resources.memory", false, []string{"swappiness"}},
 	{"linux.resources.hugepageLimits", true, []string{"pageSize", "limit"}},
-	{"linux.resources.unified", false, []string{cpusetCPUs, cpusetMems, cpuMax}},
+	{"linux.resources.unified", false, []string{cpusetCPUs, cpusetMems, cpuMax, cpuMaxBurst}},
 	{"hooks", false, []string{"createRuntime", "poststart", "poststop"}},
 }
 
@@ -105,6 +105,7 @@ func asRuncReads(data []byte) []byte {
 					Cpus            string `json:"cpus,omitempty"`
 					Mems            string `json:"mems,omitempty"`
 					Quota           *int64 `json:"quota,omitempty"`
+					Period          uint64 `json:"period,omitempty"`
 					RealtimeRuntime *int64 `json:"realtimeRuntime,omitempty"`
 					RealtimePeriod  uint64 `json:"realtimePeriod,omitempty"`
 				} `json:"cpu,omitempty"`

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -49,8 +50,8 @@ type Rlimit struct {
 // Same is a limit whose hard and soft value are one.
 func Same(name string, value uint64) Rlimit { return Rlimit{Type: name, Hard: value, Soft: value} }
 
-// Shield edits the document for a grant: the CPUs and memory nodes, no quota on them, the rlimits, what the container
-// sees in its environment, and the hooks that do the rest.
+// Shield edits the document for a grant: the CPUs and memory nodes, no quota on them but its own, the rlimits, what the
+// container sees in its environment, and the hooks that do the rest.
 //
 // process.scheduler goes: it would make every exec real-time too, and runc before 1.2.0 ignores it without a word. The
 // createRuntime hook sets the policy. So does realtimeRuntime: runc writes it before that hook could fund the cgroups
@@ -64,11 +65,8 @@ func (d *Document) Shield(grant shield.Grant, rlimits []Rlimit, hook Hook) error
 			return d.ensure("{}", "linux", "linux.resources", "linux.resources.cpu", "process", "hooks")
 		},
 	}
-	lifted := []string{
-		"linux.resources.cpu.quota", "linux.resources.cpu.period", "linux.resources.cpu.burst",
-		"linux.resources.cpu.realtimeRuntime", "linux.resources.cpu.realtimePeriod", `linux.resources.unified.cpu\.max`,
-		"linux.resources." + unifiedCPUs, "linux.resources." + unifiedMems, "process.scheduler",
-	}
+	lifted := append(slices.Clone(quotas), "linux.resources.cpu.realtimeRuntime", "linux.resources.cpu.realtimePeriod",
+		"linux.resources."+unifiedCPUs, "linux.resources."+unifiedMems, "process.scheduler")
 	if grant.Pinned { // without a cpuset controller the delegate would fail
 		lifted = append(lifted, "linux.resources.cpu.cpus", "linux.resources.cpu.mems")
 	} else {
@@ -95,6 +93,7 @@ func (d *Document) Shield(grant shield.Grant, rlimits []Rlimit, hook Hook) error
 	for _, path := range lifted {
 		steps = append(steps, func() error { return d.remove(path) })
 	}
+	steps = append(steps, func() error { return d.limit(grant.Share) })
 	for _, rlimit := range rlimits {
 		steps = append(steps, func() error { return d.rlimit(rlimit) })
 	}

@@ -55,7 +55,7 @@ func (d *Document) Request(key shield.Key, linkClass string) (shield.Request, er
 	cpu := resources.Get("cpu")
 	request.CPUs = strings.TrimSpace(lastOf(cpu.Get("cpus"), resources.Get(unifiedCPUs)).String())
 	request.Mems = strings.TrimSpace(lastOf(cpu.Get("mems"), resources.Get(unifiedMems)).String())
-	request.Quota = cpu.Get("quota").Int()
+	request.Quota, request.Period = quota(resources)
 	request.Budget = shield.Budget{Runtime: cpu.Get("realtimeRuntime").Int(), Period: cpu.Get("realtimePeriod").Int()}
 	resources.Get("hugepageLimits").ForEach(func(_, limit gjson.Result) bool {
 		pages := shield.HugePages{Size: limit.Get("pageSize").String(), Bytes: limit.Get("limit").Uint()}

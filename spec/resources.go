@@ -106,8 +106,8 @@ func (r *Resources) Update() (shield.Update, error) {
 	var most, idle string
 	read(r.unified, cpuMax, &most)
 	read(r.unified, cpuIdle, &idle)
-	if fields := strings.Fields(most); err == nil && len(fields) > 0 && fields[0] != "max" {
-		if _, scanErr := fmt.Sscan(fields[0], &update.Quota); scanErr != nil {
+	if quota, _ := readMax(most); err == nil && strings.TrimSpace(most) != "" {
+		if update.Quota = quota; quota == 0 {
 			err = fmt.Errorf("resources: %s = %q: expected \"max\", or µs and period", cpuMax, most)
 		}
 	}
@@ -122,14 +122,14 @@ func (r *Resources) Update() (shield.Update, error) {
 	return update, err
 }
 
-// Keep makes them say of the CPUs what a container has, and nothing that would take from it. Empty sets are left out.
-func (r *Resources) Keep(cpus, mems shield.CPUs) {
+// Keep makes them say of the CPUs what a container has, and nothing that would take from it. Empty sets are left out, and so is
+// a share that bounds nothing.
+func (r *Resources) Keep(cpus, mems shield.CPUs, share shield.Share) {
 	r.SetCPUs(cpus)
 	r.set("mems", cpusetMems, mems)
-	for _, name := range []string{"quota", "period", "burst", "realtimeRuntime", "realtimePeriod"} {
-		delete(r.cpu, name)
-	}
-	delete(r.unified, cpuMax)
+	delete(r.cpu, "realtimeRuntime")
+	delete(r.cpu, "realtimePeriod")
+	r.SetShare(share)
 }
 
 // SetCPUs changes the CPUs alone.

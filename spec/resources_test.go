@@ -19,7 +19,7 @@ func TestAnUpdateIsReadAsRuncReadsIt(t *testing.T) {
 		`{"Cpu":{"CPUS":"2"}}`: {CPUs: "2"},
 		`{"cpu":{"realtimeRuntime":10,"realtimePeriod":20,"idle":1}}`:           {RTRuntime: 10, RTPeriod: 20, Idle: 1},
 		`{"cpu":{"cpus":"2"},"unified":{"cpuset.cpus":"3","cpuset.mems":"0"}}`:  {CPUs: "3", Mems: "0"},
-		`{"unified":{"cpu.max":"max 100000","cpu.idle":"0","memory.high":"1"}}`: {},
+		`{"unified":{"cpu.max":"max 100000","cpu.idle":"0","memory.high":"1"}}`: {Quota: -1},
 		`{"unified":{"cpu.max":"5000 100000","cpu.idle":"1"}}`:                  {Quota: 5000, Idle: 1},
 		`{"unified":{"cpuset.cpus.exclusive":"1"}}`:                             {Other: []string{"cpuset.cpus.exclusive"}},
 	} {
@@ -55,7 +55,7 @@ func TestARewrittenUpdateKeepsWhatItDoesNotKnow(t *testing.T) {
 	}
 	one, _ := shield.ParseCPUs("1")
 	node, _ := shield.ParseCPUs("0")
-	resources.Keep(one, node)
+	resources.Keep(one, node, shield.Share{})
 	want := `{"cpu":{"cpus":"1","mems":"0","shares":5},"memory":{"limit":9007199254740993},"newer":[1,{"a":null}],"unified":{"new.key":"x"}}`
 	if got := string(resources.JSON()); got != want {
 		t.Errorf("%s, want %s", got, want)

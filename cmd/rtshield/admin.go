@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -37,7 +38,11 @@ func administrator() *cli.App {
 		Commands: []*cli.Command{
 			{
 				Name: "status", Usage: "how the CPUs are split, who has which, and what limits it",
-				Flags: []cli.Flag{jsonFlag}, Action: showStatus,
+				Flags: []cli.Flag{
+					jsonFlag,
+					&cli.DurationFlag{Name: "sample", Usage: "wait for as long, such as 5s, and tell what containers with a bandwidth got meanwhile"},
+				},
+				Action: showStatus,
 			},
 			{
 				Name: "explain", Usage: "what create would give a bundle, and every change it would make",
@@ -138,7 +143,11 @@ func showStatus(c *cli.Context) error {
 	if err := noArguments(c); err != nil {
 		return err
 	}
-	now, err := status.Gather(host.System)
+	sample := c.Duration("sample")
+	if sample < 0 || sample > time.Hour {
+		return fmt.Errorf("--sample %v: expected a duration up to 1h, such as 5s", sample)
+	}
+	now, err := status.Gather(host.System, sample)
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,7 @@ func printStatus(w io.Writer, now *status.Status) {
 		if len(now.Lost) == 0 {
 			fmt.Fprintln(w, "\nno container holds a CPU")
 		}
+		printBandwidths(w, now.Bandwidth)
 		return
 	}
 	fmt.Fprintln(w)
@@ -44,6 +45,7 @@ func printStatus(w io.Writer, now *status.Status) {
 	for _, grant := range now.Grants {
 		printThreads(w, grant)
 	}
+	printBandwidths(w, now.Bandwidth)
 	for _, grant := range now.Grants {
 		printInterference(w, grant)
 	}
@@ -63,7 +65,12 @@ func printStatus(w io.Writer, now *status.Status) {
 
 func printExplanation(w io.Writer, e *runtime.Explanation) {
 	if e.Grant == nil {
-		fmt.Fprintf(w, "an ordinary container: it asks for no class, and goes to %s unchanged, but for CPUs that others hold\n", e.Delegate)
+		if !e.Share.Limited() {
+			fmt.Fprintf(w, "an ordinary container: it asks for no class, and goes to %s unchanged, but for CPUs that others hold\n", e.Delegate)
+			return
+		}
+		fmt.Fprintf(w, "an ordinary container with %s: it asks for no class, and goes to %s but for this unchanged, and for CPUs that others hold\n", e.Share, e.Delegate)
+		printChanges(w, "config.json:", e.Config)
 		return
 	}
 	fmt.Fprintf(w, "grant: CPU %s, memory node %s, policy %s, class %s, level %s, interrupts %s\n",
@@ -75,6 +82,12 @@ func printExplanation(w io.Writer, e *runtime.Explanation) {
 		fmt.Fprintf(w, "chosen: %s\n", places)
 	}
 	printParts(w, *e.Grant)
+	if e.Grant.Share.Limited() {
+		fmt.Fprintf(w, "ordinary threads: %s\n", e.Grant.Share)
+	}
+	if e.Grant.RTBandwidth > 0 {
+		fmt.Fprintf(w, "real-time threads: %s of each of its CPUs\n", e.Grant.RTBandwidth)
+	}
 	if power := e.Grant.Power.String(); power != "" {
 		fmt.Fprintf(w, "power: %s\n", power)
 	}

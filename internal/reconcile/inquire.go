@@ -10,6 +10,7 @@ import (
 
 	"github.com/rtshield/rtshield/internal/host"
 	"github.com/rtshield/rtshield/internal/host/irq"
+	"github.com/rtshield/rtshield/internal/host/power"
 	"github.com/rtshield/rtshield/internal/shield"
 )
 
@@ -30,6 +31,9 @@ func Inquire(root host.Root, facts *shield.Host, layout shield.Layout, container
 			return err
 		}
 	}
+	if terms.RTBandwidth > 0 && facts.Budget.Period == 0 {
+		facts.NoFairServer = noFairServer(root, layout, terms)
+	}
 	if terms.Near == (shield.Near{}) {
 		return nil
 	}
@@ -42,6 +46,16 @@ func Inquire(root host.Root, facts *shield.Host, layout shield.Layout, container
 	}
 	facts.Near = nodes
 	return nil
+}
+
+// noFairServer says why the CPUs that a container may get have no fair server, "" if they have.
+func noFairServer(root host.Root, layout shield.Layout, terms shield.Terms) string {
+	for _, cpu := range terms.Explicit.Union(layout.Pool.CPUSet).List() {
+		if _, err := root.Read(power.FairServer(cpu)); err != nil {
+			return power.NoFairServer(root).Error()
+		}
+	}
+	return ""
 }
 
 var errNoNode = errors.New("this host's firmware does not tell which node that is on: choose CPUs there (cpuset), or leave near out")

@@ -65,6 +65,12 @@ func observeOfCPU(root host.Root, seen shield.Observation, knob shield.Knob, wis
 	if state.Now, err = root.Read(powerFile(knob)); err != nil {
 		state.Gone, state.Fixed = gone(err), err.Error()
 	}
+	if knob.Kind == shield.FairServer && !state.Gone {
+		period, err := root.Read(power.FairServerPeriod(cpu))
+		if state.Period, _ = strconv.ParseInt(period, 10, 64); err != nil {
+			state.Fixed = err.Error()
+		}
+	}
 	switch {
 	case state.Gone && !wished:
 		return

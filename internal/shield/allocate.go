@@ -13,6 +13,8 @@ type Host struct {
 	Topology Topology
 	// Budget is the root's real-time budget on cgroup v1 with RT_GROUP_SCHED; zero where groups need none.
 	Budget Budget
+	// NoFairServer says why its CPUs have none that can be set, for a request that bounds real-time threads. Empty: they have.
+	NoFairServer string
 	// Level is the strongest that its kernel and cgroups allow, Weaker why it is not a stronger one.
 	Level, Weaker string
 	// Local: only a cgroup right below the root can be a partition (Linux before 6.7).
@@ -72,6 +74,12 @@ func Decide(classes map[string]Class, layout Layout, host Host, ledger *Ledger, 
 	if terms.Policy.HasPriority() {
 		grant.Budget = budgetShare(host.Budget, request.Budget, cpus.Size(), layout.Pool.Size())
 	}
+	if grant.Share, err = request.Share(cpus.Size()); err != nil {
+		return Grant{}, err
+	}
+	if err := boundRealTime(&grant, layout, host, ledger, request, terms); err != nil {
+		return Grant{}, err
+	}
 	return grant, nil
 }
 
@@ -106,11 +114,7 @@ func budgetShare(root, asked Budget, cpus, pool int) Budget {
 		}
 		return asked
 	}
-	total := root.Runtime
-	if total < 0 { // RT throttling is off: the kernel counts that as all of the period
-		total = root.Period
-	}
-	return Budget{Runtime: total * int64(cpus) / int64(max(pool, cpus)) / 1000 * 1000, Period: root.Period}
+	return Budget{Runtime: rootRuntime(root) * int64(cpus) / int64(max(pool, cpus)) / 1000 * 1000, Period: root.Period}
 }
 
 // found is what was chosen for a request, or named by it and accepted.

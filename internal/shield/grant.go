@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -75,6 +76,10 @@ type Grant struct {
 	// Budget is what the container's cgroup gets of the real-time budget, on cgroup v1 with RT_GROUP_SCHED. Zero
 	// elsewhere.
 	Budget Budget `json:"budget,omitzero"`
+	// Share bounds the CPU time of its ordinary threads, RTBandwidth that of its real-time ones on each of its CPUs: by Budget,
+	// or by Power.FairServer where the kernel has no budgets. Zero where it does not ask.
+	Share       Share   `json:"share,omitzero"`
+	RTBandwidth Percent `json:"rtBandwidth,omitempty"`
 	// Level is how strongly others are kept off the CPUs, Partition the type that the container's cgroup becomes at
 	// level partition.
 	Level     string `json:"level"`
@@ -120,6 +125,8 @@ type Cgroups struct {
 	// Budgets is the chain of cgroup v1 cpu directories that need a real-time budget, top-down, the container's own
 	// last. Empty where the kernel wants none.
 	Budgets []string `json:"budgets,omitempty"`
+	// CPU is where its ordinary threads' bandwidth is bound. Empty where it is not.
+	CPU string `json:"cpu,omitempty"`
 	// Account is where its CPU time is counted: cpuacct on cgroup v1.
 	Account string `json:"account,omitempty"`
 }
@@ -142,12 +149,15 @@ func (g Grant) Held() CPUs {
 	return CPUsOf(held)
 }
 
-// Needs says whether a promise of the grant rests on this cgroup setting: its real-time budget, its partition, or what a
-// directory above lends it.
+// Needs says whether a promise of the grant rests on this setting: its real-time budget, its partition, or what a directory
+// above lends it; the fair server that bounds its real-time threads.
 func (g Grant) Needs(knob Knob) bool {
 	switch knob.Kind {
 	case RTBudget:
 		return slices.Contains(g.Cgroups.Budgets, knob.Name)
+	case FairServer:
+		cpu, err := strconv.Atoi(knob.Name)
+		return g.RTBandwidth > 0 && g.Budget.Period == 0 && err == nil && g.CPUs.Contains(cpu)
 	case Exclusive, Partition:
 		return slices.Contains(g.Cgroups.Partition, knob.Name) || knob.Name != "" && knob.Name == g.Cgroups.Idle
 	}

@@ -31,17 +31,22 @@ const (
 	// KeyRealtimeMask and KeyThreads: part real-time, part ordinary.
 	KeyRealtimeMask = "realtime-mask"
 	KeyThreads      = "threads"
+
+	KeyCPUBandwidth = "cpu-bandwidth"
+	KeyCPUPeriod    = "cpu-period"
+	KeyCPUBurst     = "cpu-burst"
+	KeyRTBandwidth  = "rt-bandwidth"
 )
 
 var built = []string{
 	KeyClass, KeyCPUs, KeyCPUSet, KeyPolicy, KeyPriority, KeyDeadline, KeySMT, KeyIRQ, KeyPartition, KeyIRQClaim, KeyCStates,
-	KeyGovernor, KeyNUMA, KeyNear, KeyRealtimeMask, KeyThreads,
+	KeyGovernor, KeyNUMA, KeyNear, KeyRealtimeMask, KeyThreads, KeyRTBandwidth, KeyCPUBandwidth, KeyCPUPeriod, KeyCPUBurst,
 }
 
 // planned are words of the contract that this version refuses, because a container that asks for something must get
 // it or be told.
 var planned = []string{
-	"hugepages", "cpu-bandwidth", "cpu-period", "rt-bandwidth",
+	"hugepages",
 }
 
 // Choices holds what one container's annotations ask for, by key.

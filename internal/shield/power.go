@@ -19,7 +19,8 @@ type Power struct {
 	Preference string `json:"energyPerformancePreference,omitempty"`
 	// MinFreq is "max", or a frequency such as "2400MHz", "2.4GHz", or in kHz.
 	MinFreq string `json:"scalingMinFreq,omitempty"`
-	// FairServer is "off": ordinary tasks on the CPU have no bandwidth of their own (Linux 6.12).
+	// FairServer is "off": ordinary tasks on the CPU have no bandwidth of their own (Linux 6.12). A grant's may be how much they
+	// have, such as "20%".
 	FairServer string `json:"fairServer,omitempty"`
 }
 

@@ -21,6 +21,8 @@ type ValueState struct {
 	Choices []string
 	// Max is the highest frequency that the policy may have, in kHz. Zero where that is no question.
 	Max int
+	// Period is that of a fair server, in ns.
+	Period int64
 	// Fixed says why it cannot be set, Gone that it does not exist.
 	Fixed string
 	Gone  bool
@@ -92,7 +94,7 @@ func (s Setting) Misses(power Power) string {
 	case wish == "":
 	case s.Kind == MinFreq && kiloHertz(wish) > kiloHertz(s.Now):
 		return s.Now + " kHz is the highest that it may have"
-	case s.Kind.bound() || s.Now == value:
+	case s.Kind.bound() || s.Kind == FairServer || s.Now == value:
 	case strength(s.Kind, s.Now) > strength(s.Kind, value):
 		return fmt.Sprintf("CPU %s share it, and %s is the stronger", s.CPUs, s.Now)
 	default:
@@ -102,7 +104,7 @@ func (s Setting) Misses(power Power) string {
 }
 
 // bound: any stronger value is as good.
-func (k Kind) bound() bool { return k == WakeLatency || k == MinFreq || k == FairServer }
+func (k Kind) bound() bool { return k == WakeLatency || k == MinFreq }
 
 // takes says whether the kernel has such a word.
 func (s ValueState) takes(kind Kind, value string) bool {
@@ -122,7 +124,8 @@ func (s ValueState) value(kind Kind, word string) string {
 		}
 		return noSleep
 	case FairServer:
-		return "0"
+		keeps, _ := ParsePercent(word) // none if it is off
+		return strconv.FormatInt(keeps.of(s.Period), 10)
 	case Preference:
 		switch word { // the two numbers that read back as the same name on all processors
 		case "0":

@@ -24,8 +24,8 @@ type Request struct {
 	Scheduler *Scheduler
 	// CPUs and Mems are linux.resources.cpu.cpus and mems as the engine wrote them.
 	CPUs, Mems string
-	// Quota is linux.resources.cpu.quota, in µs for each period. Zero and less are none.
-	Quota int64
+	// Quota is linux.resources.cpu.quota, in µs for each Period. Zero and less are none.
+	Quota, Period int64
 	// Budget is linux.resources.cpu.realtimeRuntime and realtimePeriod. Zero without.
 	Budget Budget
 	// RTPrio is the hard RLIMIT_RTPRIO of process.rlimits. Zero without.
@@ -75,11 +75,17 @@ func (s *Scheduler) realTime() (Policy, bool) {
 }
 
 // Asks says whether the container asks for a shield at all. Any of our annotations asks, so that one without a class
-// is told, not ignored.
+// is told, not ignored; but for those that bound its CPU time.
 func (r Request) Asks() bool {
 	if r.Sandbox {
 		return false
 	}
 	_, realTime := r.Scheduler.realTime()
-	return r.LinkClass != "" || len(r.Choices) > 0 || realTime
+	ordinary := 0
+	for _, key := range bandwidthKeys {
+		if _, ok := r.Choices[key]; ok {
+			ordinary++
+		}
+	}
+	return r.LinkClass != "" || len(r.Choices) > ordinary || realTime
 }

@@ -32,6 +32,8 @@ type Terms struct {
 	// Mask divides its CPUs, Threads are the rules for its threads.
 	Mask    RealtimeMask
 	Threads []ThreadRule
+	// RTBandwidth is how much of each CPU its real-time threads may have. Zero: what the policy of the host gives.
+	RTBandwidth Percent
 }
 
 // Resolve holds a request to the classes. Every error names what was asked, the ceiling, and where the value stands.
@@ -47,7 +49,7 @@ func Resolve(classes map[string]Class, request Request) (Terms, error) {
 	if class.Policy.HasPriority() {
 		terms.Priority = class.Priority
 	}
-	for _, step := range []func(*Terms, Request) error{choosePolicy, choosePriority, checkRTPrio, checkRTTime, chooseDeadline, chooseCPUs, chooseWords, chooseClaim, chooseNear, choosePower, chooseMask, chooseThreads} {
+	for _, step := range []func(*Terms, Request) error{choosePolicy, choosePriority, checkRTPrio, checkRTTime, chooseDeadline, chooseCPUs, chooseWords, chooseClaim, chooseNear, choosePower, chooseMask, chooseThreads, chooseRTBandwidth} {
 		if err := step(&terms, request); err != nil {
 			return Terms{}, err
 		}

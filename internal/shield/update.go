@@ -9,7 +9,7 @@ import (
 type Update struct {
 	// CPUs and Mems are lists in the kernel's format, "" if the update says nothing of them.
 	CPUs, Mems string
-	// Quota is in µs for each period; zero and less are none.
+	// Quota is in µs for each period. Zero says nothing of it, less lifts it.
 	Quota int64
 	// RTRuntime and RTPeriod are a real-time budget in µs.
 	RTRuntime, RTPeriod int64
@@ -59,9 +59,12 @@ func (g Grant) Accept(update Update) error {
 			return refuse("memory node "+update.Mems, "its CPUs "+g.CPUs.String()+" are next to node "+g.Mems.String(), "leave mems out")
 		}
 	}
-	if update.Quota > 0 && update.Quota != g.Asked.Quota {
-		return refuse(fmt.Sprintf("a quota of %d µs", update.Quota), "CPU "+g.CPUs.String()+" is its own, without a quota",
-			"leave the quota out (docker update --cpus, --cpu-quota)")
+	if update.Quota > 0 && update.Quota != g.Asked.Quota && update.Quota != g.Share.Quota {
+		why := "CPU " + g.CPUs.String() + " is its own, without a quota"
+		if g.Share.Limited() {
+			why = "it asked for " + g.Share.String()
+		}
+		return refuse(fmt.Sprintf("a quota of %d µs", update.Quota), why, "leave the quota out (docker update --cpus, --cpu-quota)")
 	}
 	if runtime := update.RTRuntime; runtime != 0 && runtime != g.Budget.Runtime {
 		return refuse(fmt.Sprintf("a real-time budget of %d µs", runtime), fmt.Sprintf("class %s gives it %d µs", g.Class, g.Budget.Runtime), "leave it out")

@@ -19,6 +19,8 @@ type Status struct {
 	// Free holds the CPUs of the pool that nobody has.
 	Free   shield.CPUs `json:"free"`
 	Grants []Grant     `json:"grants"`
+	// Bandwidth is of those that asked for one, ordinary containers too.
+	Bandwidth []Bandwidth `json:"bandwidth,omitempty"`
 	// Lost are cgroups of running containers that were granted CPUs, by a ledger that was deleted.
 	Lost []string `json:"lost,omitempty"`
 	// Stale counts containers whose owner has died without a release; the next invocation cleans up after them.
@@ -52,8 +54,9 @@ type Grant struct {
 	Threads  []shield.RuledThread `json:"threads,omitempty"`
 }
 
-// Gather reads policy, ledger and kernel. It changes nothing.
-func Gather(root host.Root) (*Status, error) {
+// Gather reads policy, ledger and kernel. It changes nothing. With a sample it waits for as long, and tells what containers with
+// a bandwidth got meanwhile.
+func Gather(root host.Root, sample time.Duration) (*Status, error) {
 	policy, err := config.Load()
 	if err != nil {
 		return nil, err
@@ -94,7 +97,8 @@ func Gather(root host.Root) (*Status, error) {
 		}
 		status.Grants = append(status.Grants, view(root, store, ledger, plan, grant))
 	}
-	return status, nil
+	status.Bandwidth, err = bandwidths(root, store, ledger, sample)
+	return status, err
 }
 
 func view(root host.Root, store shield.Store, ledger *shield.Ledger, plan []shield.Setting, grant shield.Grant) Grant {

@@ -37,6 +37,11 @@ func (t Traits) ExecAffinity() bool {
 	return t.Name == "runc" && t.atLeast(1, 3) || t.Name == "crun" && t.atLeast(1, 19)
 }
 
+// Burst says whether linux.resources.cpu.burst is carried out: by runc since 1.2, by crun since 1.11.
+func (t Traits) Burst() bool {
+	return t.Name == "runc" && t.atLeast(1, 2) || t.Name == "crun" && t.atLeast(1, 11)
+}
+
 func (t Traits) atLeast(major, minor int) bool {
 	parts := strings.SplitN(t.Version, ".", 3)
 	if len(parts) < 2 {

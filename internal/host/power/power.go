@@ -52,6 +52,9 @@ func FairServer(cpu int) string {
 	return filepath.Join(sched, "fair_server/cpu"+strconv.Itoa(cpu), "runtime")
 }
 
+// FairServerPeriod is the file with its period. Both are in ns.
+func FairServerPeriod(cpu int) string { return filepath.Join(filepath.Dir(FairServer(cpu)), "period") }
+
 // NoFairServer says why the files are not there.
 func NoFairServer(root host.Root) error {
 	if _, err := os.Stat(root.Path(sched)); err != nil {
