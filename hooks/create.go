@@ -73,6 +73,8 @@ func (c call) fulfil(session *shield.Session, grant *shield.Grant) error {
 		switch refused.Kind {
 		case shield.RTBudget:
 			return c.budgetError(name, refused)
+		case shield.HugePagePool:
+			return c.pagesError(name, refused)
 		case shield.Exclusive, shield.Partition:
 			return fmt.Errorf("container %s cannot have CPUs %s as a partition: %w (rtshield.io/partition: none does without)", name, bound.CPUs, refused.Err)
 		}
@@ -85,6 +87,9 @@ func (c call) fulfil(session *shield.Session, grant *shield.Grant) error {
 		if err := c.checkCPUs(*grant); err != nil {
 			return err
 		}
+	}
+	if err := c.checkHugePages(session, *grant); err != nil {
+		return err
 	}
 	if err := c.setPolicy(*grant); err != nil {
 		return err

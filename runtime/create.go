@@ -44,6 +44,9 @@ func create(inv argv.Invocation) error {
 	if m.thpOff {
 		err = withoutTHP()
 	}
+	if m.ksmOff {
+		err = errors.Join(err, withoutKSM())
+	}
 	if err := errors.Join(err, m.document.Save()); err != nil {
 		return errors.Join(err, reconcile.Release(system, store, m.request.Key))
 	}
@@ -98,7 +101,7 @@ func (m *matter) admit(store shield.Store) error {
 			return fmt.Errorf("exec and exec_cpus of class %s: %w", grant.Class, err)
 		}
 	}
-	m.thpOff = grant.Memory.THP == shield.Never
+	m.thpOff, m.ksmOff = grant.Memory.THP == shield.Never, grant.Memory.KSM == string(shield.Off)
 	session.Add(grant)
 	return session.Save()
 }

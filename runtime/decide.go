@@ -29,8 +29,8 @@ type matter struct {
 	delegate string
 	traits   delegate.Traits
 	hook     spec.Hook
-	// thpOff: the delegate shall run without transparent huge pages.
-	thpOff bool
+	// thpOff: the delegate shall run without transparent huge pages; ksmOff: its memory shall not be merged.
+	thpOff, ksmOff bool
 }
 
 // gather reads the bundle and the policy. errNothing means that config.json is not there or not JSON.
@@ -90,6 +90,9 @@ func (m *matter) survey() error {
 
 // grant decides and edits the document in memory. Nothing outside is changed.
 func (m *matter) grant(ledger *shield.Ledger) (shield.Grant, error) {
+	if err := m.surveyPages(ledger); err != nil {
+		return shield.Grant{}, err
+	}
 	grant, err := shield.Decide(m.config.Classes, m.layout, m.facts, ledger, m.request)
 	if err != nil {
 		return grant, err
@@ -121,7 +124,11 @@ func (m *matter) grant(ledger *shield.Ledger) (shield.Grant, error) {
 	if grant.Bundle, err = filepath.Abs(filepath.Dir(m.document.Path)); err != nil {
 		return grant, err
 	}
-	return grant, m.document.Shield(grant, rlimits, m.hook)
+	hugetlb, err := m.hugetlb(&grant)
+	if err != nil {
+		return grant, err
+	}
+	return grant, errors.Join(m.document.Shield(grant, rlimits, m.hook), m.document.GiveHugePages(hugetlb))
 }
 
 // rlimits are those that the class asks for and this host may give.

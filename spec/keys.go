@@ -21,7 +21,7 @@ var touched = []struct {
 	array bool // of such objects
 	keys  []string
 }{
-	{"@this", false, []string{"process", "linux", "hooks", "annotations"}},
+	{"@this", false, []string{"process", "linux", "hooks", "annotations", "mounts"}},
 	{"process", false, []string{"env", "rlimits", "scheduler", "execCPUAffinity"}},
 	{"process.rlimits", true, []string{"type", "hard", "soft"}},
 	{"process.scheduler", false, []string{"policy", "nice", "priority", "runtime", "deadline", "period"}},

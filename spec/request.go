@@ -2,6 +2,7 @@ package spec
 
 import (
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -61,7 +62,8 @@ func (d *Document) Request(key shield.Key, linkClass string) (shield.Request, er
 		pages := shield.HugePages{Size: limit.Get("pageSize").String(), Bytes: limit.Get("limit").Uint()}
 		pages.PageSize = pageSize(pages.Size)
 		// Beyond all memory there is: how engines write "no limit".
-		if pages.PageSize > 0 && pages.Bytes > 0 && pages.Bytes < 1<<60 {
+		request.HugePages = slices.DeleteFunc(request.HugePages, func(before shield.HugePages) bool { return before.PageSize == pages.PageSize }) // runc takes the last
+		if pages.PageSize > 0 && pages.Bytes < 1<<60 {
 			request.HugePages = append(request.HugePages, pages)
 		}
 		return true

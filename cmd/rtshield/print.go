@@ -47,6 +47,11 @@ func printStatus(w io.Writer, now *status.Status) {
 		}
 	}
 	for _, grant := range now.Grants {
+		if len(grant.HugePages) > 0 {
+			fmt.Fprintf(w, "\nhuge pages of %s: %s\n", grant.Name, pageShares(grant.HugePages))
+		}
+	}
+	for _, grant := range now.Grants {
 		printInterference(w, grant)
 	}
 	for _, grant := range now.Grants {
@@ -79,6 +84,9 @@ func printExplanation(w io.Writer, e *runtime.Explanation) {
 	if !e.Grant.ExecCPUs.IsEmpty() {
 		fmt.Fprintf(w, "exec runs on: CPU %s (housekeeping)\n", e.Grant.ExecCPUs)
 	}
+	if len(e.Grant.HugePages) > 0 {
+		fmt.Fprintf(w, "huge pages: %s\n", pageShares(e.Grant.HugePages))
+	}
 	if power := e.Grant.Power.String(); power != "" {
 		fmt.Fprintf(w, "power: %s\n", power)
 	}
@@ -91,6 +99,14 @@ func printExplanation(w io.Writer, e *runtime.Explanation) {
 		fmt.Fprintf(w, "  %s\n", limit)
 	}
 	fmt.Fprintf(w, "\nthen %s runs it. Nothing was changed.\n", e.Delegate)
+}
+
+func pageShares(shares []shield.PageShare) string {
+	texts := make([]string, len(shares))
+	for i, share := range shares {
+		texts[i] = share.String()
+	}
+	return strings.Join(texts, ", ")
 }
 
 func printChanges(w io.Writer, title string, changes []spec.Change) {

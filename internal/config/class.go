@@ -29,6 +29,9 @@ type class struct {
 	THP         *string  `toml:"thp"`
 	Swap        *string  `toml:"swap"`
 	MemPolicy   *string  `toml:"memory_policy"`
+	KSM         *string  `toml:"ksm"`
+	HugePages   *string  `toml:"hugepages"`
+	MaxPages    *string  `toml:"max_hugepages"`
 	Exec        *string  `toml:"exec"`
 	ExecCPUs    *string  `toml:"exec_cpus"`
 	RTPrio      any      `toml:"rtprio"`
@@ -84,6 +87,12 @@ func (c class) build(name string) (shield.Class, error) {
 			return built, option("near", *c.Near, `"netdev eth1", "pci 0000:3b:00.0" or "irq-claim"`)
 		}
 	}
+	if c.MaxPages != nil {
+		var err error
+		if built.MaxHugePages, err = shield.ParsePages(*c.MaxPages); err != nil {
+			return built, option("max_hugepages", *c.MaxPages, `sizes of huge pages, each with a number, such as "1Gi=2, 2Mi=64"`)
+		}
+	}
 	for _, pattern := range c.IRQClaim {
 		if _, err := filepath.Match(pattern, ""); err != nil || pattern == "" {
 			return built, option("irq_claim", pattern, "names of interrupts or devices, or globs")
@@ -124,6 +133,8 @@ func (c class) words(built *shield.Class) error {
 		{"thp", c.THP, &built.THP, []string{shield.Keep, shield.Never}},
 		{"swap", c.Swap, &built.Swap, []string{shield.Keep, string(shield.Off)}},
 		{"memory_policy", c.MemPolicy, &built.MemoryPolicy, []string{shield.Keep, shield.Bind}},
+		{"ksm", c.KSM, &built.KSM, []string{shield.Keep, string(shield.Off)}},
+		{"hugepages", c.HugePages, &built.HugePages, []string{shield.Static, shield.Reserve}},
 		{"exec", c.Exec, &built.Exec, []string{shield.Demote, shield.Inherit}},
 		{"exec_cpus", c.ExecCPUs, &built.ExecCPUs, []string{shield.ExecOnContainer, shield.ExecOnHousekeeping}},
 		{"partition", c.Partition, &built.Partition, []string{"auto", shield.Isolated, shield.Root, "none"}},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rtshield/rtshield/internal/host"
 	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
+	"github.com/rtshield/rtshield/internal/host/hugepages"
 	"github.com/rtshield/rtshield/internal/host/irq"
 	"github.com/rtshield/rtshield/internal/host/irqbalance"
 	"github.com/rtshield/rtshield/internal/host/noise"
@@ -42,6 +43,9 @@ func KnobPath(knob shield.Knob) string {
 		return "AllowedCPUs of " + knob.Name
 	case shield.Irqbalance:
 		return "what irqbalance leaves out (" + knob.Name + ")"
+	case shield.HugePagePool:
+		node, size := pool(knob)
+		return hugepages.Dir(host.System, node, size) + "/nr_hugepages"
 	}
 	if file := powerFile(knob); file != "" {
 		return file
@@ -86,6 +90,8 @@ func set(root host.Root, setting shield.Setting, deadline time.Time) error {
 		return patiently(deadline, func() error { return power.Write(root, powerFile(setting.Knob), setting.Want) })
 	case shield.WakeLatency, shield.Governor, shield.MinFreq, shield.Preference:
 		return power.Write(root, powerFile(setting.Knob), setting.Want)
+	case shield.HugePagePool:
+		return setPages(root, setting)
 	}
 	if setting.Kind == shield.IRQ {
 		number, err := strconv.Atoi(setting.Name)
@@ -176,6 +182,10 @@ func read(root host.Root, knob shield.Knob) (string, error) {
 	case shield.RTBudget:
 		runtime, _, err := rt.Budget(root, knob.Name)
 		return strconv.FormatInt(runtime, 10), err
+	case shield.HugePagePool:
+		node, size := pool(knob)
+		pages, err := hugepages.Reserved(root, node, size)
+		return strconv.FormatInt(pages, 10), err
 	case shield.WakeLatency, shield.FairServer, shield.Governor, shield.MinFreq, shield.Preference:
 		return root.Read(powerFile(knob))
 	}

@@ -246,7 +246,7 @@ func TestAnnotations(t *testing.T) {
 		"rtshield.io/threads":       "cannot do threads yet",
 		"rtshield.io/":              "no such key",
 		"rtshield.io/class/fifo":    "no such key",
-		"hugepages.rtshield.io/web": "cannot do hugepages yet",
+		"threads.rtshield.io/web":   "cannot do threads yet",
 	} {
 		if _, err := read(map[string]string{annotation: "1"}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want …%s…", annotation, err, want)

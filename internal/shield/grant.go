@@ -61,7 +61,9 @@ type Grant struct {
 	Claim     []string `json:"claim,omitempty"`
 	Claimable []string `json:"claimable,omitempty"`
 	Memory    Memory   `json:"memory,omitzero"`
-	Power     Power    `json:"power,omitzero"`
+	// HugePages are those that it was promised.
+	HugePages []PageShare `json:"hugePages,omitempty"`
+	Power     Power       `json:"power,omitzero"`
 	// Budget is what the container's cgroup gets of the real-time budget, on cgroup v1 with RT_GROUP_SCHED. Zero
 	// elsewhere.
 	Budget Budget `json:"budget,omitzero"`
@@ -96,6 +98,8 @@ type Memory struct {
 	Swap string `json:"swap,omitempty"`
 	// Policy is bind where linux.memoryPolicy binds it to its nodes.
 	Policy string `json:"policy,omitempty"`
+	// KSM is off where it would have been on for its processes.
+	KSM string `json:"ksm,omitempty"`
 }
 
 // Cgroups are the absolute directories of a bound container.
@@ -132,12 +136,14 @@ func (g Grant) Held() CPUs {
 	return CPUsOf(held)
 }
 
-// Needs says whether a promise of the grant rests on this cgroup setting: its real-time budget, its partition, or what a
-// directory above lends it.
+// Needs says whether a promise of the grant rests on this setting: its real-time budget, its partition, what a directory
+// above lends it, or a pool with huge pages that are reserved for it.
 func (g Grant) Needs(knob Knob) bool {
 	switch knob.Kind {
 	case RTBudget:
 		return slices.Contains(g.Cgroups.Budgets, knob.Name)
+	case HugePagePool:
+		return slices.ContainsFunc(g.HugePages, func(s PageShare) bool { return s.Reserved > 0 && s.Knob() == knob })
 	case Exclusive, Partition:
 		return slices.Contains(g.Cgroups.Partition, knob.Name) || knob.Name != "" && knob.Name == g.Cgroups.Idle
 	}

@@ -28,17 +28,18 @@ const (
 	KeyGovernor  = "governor"
 	KeyNUMA      = "numa"
 	KeyNear      = "near"
+	KeyHugePages = "hugepages"
 )
 
 var built = []string{
 	KeyClass, KeyCPUs, KeyCPUSet, KeyPolicy, KeyPriority, KeyDeadline, KeySMT, KeyIRQ, KeyPartition, KeyIRQClaim, KeyCStates,
-	KeyGovernor, KeyNUMA, KeyNear,
+	KeyGovernor, KeyNUMA, KeyNear, KeyHugePages,
 }
 
 // planned are words of the contract that this version refuses, because a container that asks for something must get
 // it or be told.
 var planned = []string{
-	"realtime-mask", "threads", "hugepages", "cpu-bandwidth", "cpu-period", "rt-bandwidth",
+	"realtime-mask", "threads", "cpu-bandwidth", "cpu-period", "rt-bandwidth",
 }
 
 // Choices holds what one container's annotations ask for, by key.

@@ -48,6 +48,9 @@ const (
 	// DropIn notes the text of the file that holds it, where there was one before.
 	AllowedCPUs Kind = "allowed-cpus"
 	DropIn      Kind = "drop-in"
+	// HugePagePool is how many huge pages a memory node's pool has, those apart that go once they are free (surplus). The name is
+	// node/size in kB, "0/2048".
+	HugePagePool Kind = "huge-pages"
 )
 
 // Knob names one kernel setting.
@@ -87,6 +90,8 @@ type Observation struct {
 	Threads map[Knob]ThreadState
 	// Values holds what Power is about.
 	Values map[Knob]ValueState
+	// HugePages holds the sizes of pools.
+	HugePages map[Knob]int64
 }
 
 // ThreadState is one thread's affinity.
@@ -170,7 +175,7 @@ func Plan(ledger *Ledger, seen Observation) []Setting {
 	bound := *ledger
 	bound.Grants = without(ledger.Grants, func(g Grant) bool { return !g.Bound })
 	ledger = &bound
-	settings := slices.Concat(planMasks(ledger, seen), planBudgets(ledger, seen), planPartitions(ledger, seen), planThreads(ledger, seen), planPower(ledger, seen))
+	settings := slices.Concat(planMasks(ledger, seen), planBudgets(ledger, seen), planPartitions(ledger, seen), planThreads(ledger, seen), planPower(ledger, seen), planHugePages(ledger, seen))
 	sort.SliceStable(settings, func(i, j int) bool { return before(settings[i], settings[j]) })
 	return settings
 }

@@ -32,7 +32,7 @@ type Request struct {
 	RTPrio uint64
 	// RTTime is the hard RLIMIT_RTTIME of process.rlimits, in µs. Nil without.
 	RTTime *uint64
-	// HugePages are the limits of linux.resources.hugepageLimits that mean something: not zero, not "no limit".
+	// HugePages are the limits of linux.resources.hugepageLimits, but for "no limit".
 	HugePages []HugePages
 }
 

@@ -29,6 +29,8 @@ type Terms struct {
 	// Claim names the interrupts to bring onto its CPUs.
 	Claim []string
 	Power Power
+	// HugePages are those that it asks for.
+	HugePages []Pages
 }
 
 // Resolve holds a request to the classes. Every error names what was asked, the ceiling, and where the value stands.
@@ -44,7 +46,7 @@ func Resolve(classes map[string]Class, request Request) (Terms, error) {
 	if class.Policy.HasPriority() {
 		terms.Priority = class.Priority
 	}
-	for _, step := range []func(*Terms, Request) error{choosePolicy, choosePriority, checkRTPrio, checkRTTime, chooseDeadline, chooseCPUs, chooseWords, chooseClaim, chooseNear, choosePower} {
+	for _, step := range []func(*Terms, Request) error{choosePolicy, choosePriority, checkRTPrio, checkRTTime, chooseDeadline, chooseCPUs, chooseWords, chooseClaim, chooseNear, choosePower, chooseHugePages} {
 		if err := step(&terms, request); err != nil {
 			return Terms{}, err
 		}

@@ -46,6 +46,8 @@ type Grant struct {
 	Interference *interference.Delta `json:"interference,omitempty"`
 	// ExecCPUs are those of what exec adds, where they are not its own.
 	ExecCPUs shield.CPUs `json:"execCPUs,omitzero"`
+	// HugePages are those that it was promised.
+	HugePages []shield.PageShare `json:"hugePages,omitempty"`
 }
 
 // Gather reads policy, ledger and kernel. It changes nothing.
@@ -104,9 +106,10 @@ func view(root host.Root, ledger *shield.Ledger, plan []shield.Setting, grant sh
 	limits := append([]shield.Limit{}, grant.Limits...)
 	limits = append(limits, Limits(root, ledger, plan, grant)...)
 	limits = append(limits, strayLimits(root, grant)...)
+	limits = append(limits, pageLimits(root, ledger, grant)...)
 	shown := Grant{
 		ID: grant.ID, Root: grant.Root, Name: grant.Name, Class: grant.Class, CPUs: grant.CPUs, Idle: grant.Idle, Mems: grant.Mems,
-		Policy: grant.PolicyText(), Level: grant.Level, Power: grant.Power, PID: grant.Owner.PID, State: state, Budget: grant.Budget, ExecCPUs: grant.ExecCPUs,
+		Policy: grant.PolicyText(), Level: grant.Level, Power: grant.Power, PID: grant.Owner.PID, State: state, Budget: grant.Budget, ExecCPUs: grant.ExecCPUs, HugePages: grant.HugePages,
 		Created: grant.Created.Format("2006-01-02T15:04:05Z"), Limits: limits,
 	}
 	if delta, err := reconcile.Interference(root, grant); err == nil && state == "bound" {
