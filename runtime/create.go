@@ -3,6 +3,7 @@ package runtime
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/rtshield/rtshield/internal/privilege"
@@ -20,6 +21,9 @@ func create(inv argv.Invocation) error {
 		return rootless(inv, err)
 	}
 	m, err := gather(inv.Bundle, inv.Root, inv.ID, linkClass(inv.Argv[0]))
+	if m != nil && (inv.Verb != "run" || inv.Detach) { // else the delegate itself waits for the container
+		m.helper = os.Getppid()
+	}
 	if errors.Is(err, errNothing) {
 		return delegate.PassOn(inv.Argv)
 	}
@@ -93,6 +97,9 @@ func (m *matter) admit(store shield.Store) error {
 	}
 	if grant.Owner, err = me(); err != nil {
 		return err
+	}
+	if start, err := system.StartTime(m.helper); err == nil && m.helper > 1 {
+		grant.Helper = shield.Owner{PID: m.helper, Start: start}
 	}
 	grant.Created = time.Now().UTC().Truncate(time.Second)
 	session.Housekeeping, session.Exempt = m.layout.Housekeeping, m.layout.Exempt

@@ -29,6 +29,8 @@ type matter struct {
 	delegate string
 	traits   delegate.Traits
 	hook     spec.Hook
+	// helper is the process that waits for the container; 0 for none.
+	helper int
 	// thpOff: the delegate shall run without transparent huge pages; ksmOff: its memory shall not be merged.
 	thpOff, ksmOff bool
 }

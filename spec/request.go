@@ -20,6 +20,10 @@ var (
 		"io.kubernetes.docker.type":         "podsandbox",
 	}
 	nameAnnotations = []string{"io.kubernetes.cri.container-name", "io.kubernetes.container.name"}
+	podAnnotations  = []struct{ id, namespace, name string }{
+		{"io.kubernetes.cri.sandbox-id", "io.kubernetes.cri.sandbox-namespace", "io.kubernetes.cri.sandbox-name"},
+		{"io.kubernetes.cri-o.SandboxID", "io.kubernetes.pod.namespace", "io.kubernetes.pod.name"},
+	}
 )
 
 // Request reads what the container asks for. Environment and image labels are never read: an image cannot ask.
@@ -45,6 +49,11 @@ func (d *Document) Request(key shield.Key, linkClass string) (shield.Request, er
 	}
 	if request.Sandbox {
 		return request, nil
+	}
+	for _, of := range podAnnotations {
+		if id := annotations[of.id]; id != "" {
+			request.Pod = shield.Pod{ID: id, Name: annotations[of.namespace] + "/" + annotations[of.name]}
+		}
 	}
 	choices, err := shield.ReadChoices(annotations, container)
 	if err != nil {

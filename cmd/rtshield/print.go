@@ -46,6 +46,12 @@ func printStatus(w io.Writer, now *status.Status) {
 			fmt.Fprintf(w, "\nexec into %s runs on CPU %s\n", grant.Name, grant.ExecCPUs)
 		}
 	}
+	for i, pod := range now.Pods {
+		if i == 0 {
+			fmt.Fprintln(w)
+		}
+		fmt.Fprintf(w, "pod %s: CPU %s (%s)\n", pod.Name, pod.CPUs, strings.Join(pod.Containers, ", "))
+	}
 	for _, grant := range now.Grants {
 		if len(grant.HugePages) > 0 {
 			fmt.Fprintf(w, "\nhuge pages of %s: %s\n", grant.Name, pageShares(grant.HugePages))

@@ -29,6 +29,7 @@ type class struct {
 	THP         *string  `toml:"thp"`
 	Swap        *string  `toml:"swap"`
 	MemPolicy   *string  `toml:"memory_policy"`
+	Helpers     *string  `toml:"helpers"`
 	KSM         *string  `toml:"ksm"`
 	HugePages   *string  `toml:"hugepages"`
 	MaxPages    *string  `toml:"max_hugepages"`
@@ -133,6 +134,7 @@ func (c class) words(built *shield.Class) error {
 		{"thp", c.THP, &built.THP, []string{shield.Keep, shield.Never}},
 		{"swap", c.Swap, &built.Swap, []string{shield.Keep, string(shield.Off)}},
 		{"memory_policy", c.MemPolicy, &built.MemoryPolicy, []string{shield.Keep, shield.Bind}},
+		{"helpers", c.Helpers, &built.Helpers, []string{shield.HelpersKeepHouse, shield.HelpersLeave}},
 		{"ksm", c.KSM, &built.KSM, []string{shield.Keep, string(shield.Off)}},
 		{"hugepages", c.HugePages, &built.HugePages, []string{shield.Static, shield.Reserve}},
 		{"exec", c.Exec, &built.Exec, []string{shield.Demote, shield.Inherit}},

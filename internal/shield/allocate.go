@@ -45,6 +45,7 @@ func Decide(classes map[string]Class, layout Layout, host Host, ledger *Ledger, 
 		CPUs: CPUsOf(cpus), Idle: CPUsOf(found.idle), Mems: CPUsOf(mems),
 		Policy: terms.Policy, Priority: terms.Priority, Nice: terms.Nice, Deadline: terms.Deadline, IRQ: terms.IRQ, SMT: terms.SMT,
 		NUMA: terms.NUMA, Near: terms.Near.String(), NearNodes: CPUsOf(host.Near), won: found.won, HugePages: found.pages,
+		Pod: request.Pod, LeaveHelper: terms.Class.Helpers == HelpersLeave,
 		Power: terms.Power, Asked: Asked{CPUs: request.CPUs, Mems: request.Mems, Quota: max(request.Quota, 0)},
 	}
 	if nodes := host.Topology.NodesOf(cpus); !host.Near.IsEmpty() && !nodes.IsSubsetOf(host.Near) {

@@ -92,6 +92,9 @@ const (
 	Keep  = "keep"
 	Never = "never"
 	Bind  = "bind"
+	// The words of option helpers.
+	HelpersKeepHouse = "housekeeping"
+	HelpersLeave     = "leave"
 	// Inherit: what exec adds runs as the container does. Demote: it runs ordinary.
 	Inherit = "inherit"
 	Demote  = "demote"
@@ -141,6 +144,8 @@ type Class struct {
 	RequireLevel string
 	// THP is "keep" or "never", Swap "keep" or "off", MemoryPolicy "keep" or "bind".
 	THP, Swap, MemoryPolicy string
+	// Helpers is "housekeeping" or "leave": what becomes of the engine's process that waits for the container.
+	Helpers string
 	// KSM is "keep", or "off": the kernel does not merge the container's memory with that of others.
 	KSM string
 	// HugePages is "static" or "reserve". MaxHugePages bounds how many of each size a container may ask for; empty: no bound.
@@ -171,7 +176,7 @@ func BuiltinClasses() map[string]Class {
 	fast.CStates, fast.Governor, fast.Preference = "20us", "performance", "performance"
 	base := Class{
 		CPUs: 1, MaxCPUs: 4, SMT: SMTIsolate, NUMA: NUMAPrefer, IRQ: "away", Partition: "auto", Exec: Demote, ExecCPUs: ExecOnContainer, RTPrio: Off, Memlock: Off,
-		THP: Keep, Swap: Keep, MemoryPolicy: Keep, KSM: Keep, HugePages: Static, Power: keep,
+		THP: Keep, Swap: Keep, MemoryPolicy: Keep, KSM: Keep, HugePages: Static, Helpers: HelpersKeepHouse, Power: keep,
 	}
 	with := func(change func(*Class)) Class {
 		class := base

@@ -77,7 +77,13 @@ type Grant struct {
 	Pinned bool    `json:"pinned,omitempty"`
 	Limits []Limit `json:"limits,omitempty"`
 	// Owner is the runtime's process until the createRuntime hook binds the container's init.
-	Owner   Owner     `json:"owner"`
+	Owner Owner `json:"owner"`
+	// Helper is the engine's process that called for the container and waits for it, such as containerd-shim or conmon: it keeps
+	// house, unless LeaveHelper.
+	Helper      Owner `json:"helper,omitzero"`
+	LeaveHelper bool  `json:"leaveHelper,omitempty"`
+	// Pod is the one that the container is of.
+	Pod     Pod       `json:"pod,omitzero"`
 	Bound   bool      `json:"bound"`
 	Bundle  string    `json:"bundle"`
 	Created time.Time `json:"created"`
@@ -88,6 +94,13 @@ type Grant struct {
 
 	// won are the comparisons that chose its CPUs, for Places.
 	won []contest
+}
+
+// Pod is a pod of Kubernetes. The zero value is none.
+type Pod struct {
+	// ID is that of its sandbox, Name namespace/name.
+	ID   string `json:"id"`
+	Name string `json:"name"`
 }
 
 // Memory is what is done so that the container does not wait for memory. The zero value is nothing.

@@ -110,6 +110,8 @@ type ThreadState struct {
 	Fixed string
 	// Exempt: the administrator keeps it where it is.
 	Exempt bool
+	// Left: it is of a process that waits for containers, whose class leaves that where it is.
+	Left bool
 }
 
 // PartitionState is one cgroup v2 directory's share of exclusive CPUs.
@@ -119,8 +121,11 @@ type PartitionState struct {
 	Type string
 }
 
-// Exempt is why an exempt thread stays.
-const Exempt = "[layout] exempt"
+// Exempt is why an exempt thread stays, LeftHelper why one of the engine's helpers does.
+const (
+	Exempt     = "[layout] exempt"
+	LeftHelper = `helpers = "leave"`
+)
 
 // BudgetState is one directory's real-time budget, in microseconds.
 type BudgetState struct {

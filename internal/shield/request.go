@@ -14,6 +14,8 @@ type Request struct {
 	Name string
 	// LinkClass is the class in the name rtshield was called by, rtshield-<class>. Empty for plain rtshield.
 	LinkClass string
+	// Pod is the one that it is of.
+	Pod Pod
 	// Sandbox is true for the pause container of a pod, which is always ordinary.
 	Sandbox bool
 	Choices Choices

@@ -19,6 +19,8 @@ type Status struct {
 	// Free holds the CPUs of the pool that nobody has.
 	Free   shield.CPUs `json:"free"`
 	Grants []Grant     `json:"grants"`
+	// Pods are those of which containers hold CPUs.
+	Pods []Pod `json:"pods,omitempty"`
 	// Lost are cgroups of running containers that were granted CPUs, by a ledger that was deleted.
 	Lost []string `json:"lost,omitempty"`
 	// Stale counts containers whose owner has died without a release; the next invocation cleans up after them.
@@ -46,6 +48,9 @@ type Grant struct {
 	Interference *interference.Delta `json:"interference,omitempty"`
 	// ExecCPUs are those of what exec adds, where they are not its own.
 	ExecCPUs shield.CPUs `json:"execCPUs,omitzero"`
+	// Helper is the pid of the engine's process that waits for it, Pod the one that it is of.
+	Helper int         `json:"helper,omitempty"`
+	Pod    *shield.Pod `json:"pod,omitempty"`
 	// HugePages are those that it was promised.
 	HugePages []shield.PageShare `json:"hugePages,omitempty"`
 }
@@ -92,6 +97,7 @@ func Gather(root host.Root) (*Status, error) {
 		}
 		status.Grants = append(status.Grants, view(root, ledger, plan, grant))
 	}
+	status.Pods = podsOf(status.Grants)
 	return status, nil
 }
 
@@ -111,6 +117,12 @@ func view(root host.Root, ledger *shield.Ledger, plan []shield.Setting, grant sh
 		ID: grant.ID, Root: grant.Root, Name: grant.Name, Class: grant.Class, CPUs: grant.CPUs, Idle: grant.Idle, Mems: grant.Mems,
 		Policy: grant.PolicyText(), Level: grant.Level, Power: grant.Power, PID: grant.Owner.PID, State: state, Budget: grant.Budget, ExecCPUs: grant.ExecCPUs, HugePages: grant.HugePages,
 		Created: grant.Created.Format("2006-01-02T15:04:05Z"), Limits: limits,
+	}
+	if grant.Helper.PID > 0 && root.Alive(grant.Helper.PID, grant.Helper.Start) {
+		shown.Helper = grant.Helper.PID
+	}
+	if grant.Pod.ID != "" {
+		shown.Pod = &grant.Pod
 	}
 	if delta, err := reconcile.Interference(root, grant); err == nil && state == "bound" {
 		shown.Interference = &delta
