@@ -73,6 +73,8 @@ func (c call) fulfil(session *shield.Session, grant *shield.Grant) error {
 		switch refused.Kind {
 		case shield.RTBudget:
 			return c.budgetError(name, refused)
+		case shield.L3Ways:
+			return fmt.Errorf("container %s cannot have the ways %s of the L3 alone: %w", name, bound.Ways, refused.Err)
 		case shield.HugePagePool:
 			return c.pagesError(name, refused)
 		case shield.Exclusive, shield.Partition:
@@ -89,6 +91,9 @@ func (c call) fulfil(session *shield.Session, grant *shield.Grant) error {
 		}
 	}
 	if err := c.checkHugePages(session, *grant); err != nil {
+		return err
+	}
+	if err := reconcile.CheckWays(c.host, *grant, c.pid); err != nil {
 		return err
 	}
 	if err := c.setPolicy(*grant); err != nil {

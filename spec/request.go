@@ -61,6 +61,7 @@ func (d *Document) Request(key shield.Key, linkClass string) (shield.Request, er
 	}
 	request.Choices = choices
 	request.Scheduler = scheduler(data)
+	request.HasRDT = gjson.GetBytes(data, "linux.intelRdt").IsObject()
 	resources := gjson.GetBytes(data, "linux.resources")
 	cpu := resources.Get("cpu")
 	request.CPUs = strings.TrimSpace(lastOf(cpu.Get("cpus"), resources.Get(unifiedCPUs)).String())

@@ -30,6 +30,7 @@ type class struct {
 	Swap        *string  `toml:"swap"`
 	MemPolicy   *string  `toml:"memory_policy"`
 	Helpers     *string  `toml:"helpers"`
+	L3          *string  `toml:"l3"`
 	KSM         *string  `toml:"ksm"`
 	HugePages   *string  `toml:"hugepages"`
 	MaxPages    *string  `toml:"max_hugepages"`
@@ -92,6 +93,12 @@ func (c class) build(name string) (shield.Class, error) {
 		var err error
 		if built.MaxHugePages, err = shield.ParsePages(*c.MaxPages); err != nil {
 			return built, option("max_hugepages", *c.MaxPages, `sizes of huge pages, each with a number, such as "1Gi=2, 2Mi=64"`)
+		}
+	}
+	if c.L3 != nil {
+		var err error
+		if built.L3, err = shield.ParseL3(*c.L3); err != nil {
+			return built, option("l3", *c.L3, err.Error())
 		}
 	}
 	for _, pattern := range c.IRQClaim {

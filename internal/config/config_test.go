@@ -80,6 +80,8 @@ func TestErrorsGiveFileLineAndExpectation(t *testing.T) {
 		{"[class.fifo]\nexec_cpus = \"housekeeping\"\nrequire_level = \"partition\"", `"container" beside require_level = "partition"`},
 		{"[class.deadline]\nexec_cpus = \"housekeeping\"", `"container" beside policy = "deadline"`},
 		{"[class.fifo]\nhelpers = \"shield\"", `p.toml:2: helpers = "shield": expected one of ["housekeeping" "leave"]`},
+		{"[class.fifo]\nl3 = \"exclusive\"", `p.toml:2: l3 = "exclusive": expected "keep", or a number of ways, such as "exclusive:4"`},
+		{"[class.fifo]\nl3 = \"exclusive:0\"", `p.toml:2: l3 = "exclusive:0": expected "keep"`},
 		{"[class.fifo]\nksm = \"never\"", `p.toml:2: ksm = "never": expected one of ["keep" "off"]`},
 		{"[class.fifo]\nhugepages = \"yes\"", `p.toml:2: hugepages = "yes": expected one of ["static" "reserve"]`},
 		{"[class.fifo]\nhugepages = \"reserve\"", `p.toml:2: hugepages = "reserve": expected max_hugepages beside it, such as "1Gi=4, 2Mi=512"`},

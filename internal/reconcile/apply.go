@@ -226,6 +226,8 @@ func forgetGone(ledger *shield.Ledger, seen shield.Observation) {
 			exists = found && !state.Gone
 		case shield.HugePagePool:
 			_, exists = seen.HugePages[knob]
+		case shield.L3Ways:
+			exists = seen.Ways != nil
 		case shield.DropIn:
 			_, exists = ledger.Baselines[shield.Knob{Kind: shield.AllowedCPUs, Name: knob.Name}.String()]
 		default:

@@ -30,6 +30,12 @@ func Inquire(root host.Root, facts *shield.Host, layout shield.Layout, container
 			return err
 		}
 	}
+	if terms.Class.L3 > 0 {
+		var err error
+		if facts.Cache, err = Cache(root, layout.Pool.Union(terms.Explicit)); err != nil {
+			return err
+		}
+	}
 	if terms.Near == (shield.Near{}) {
 		return nil
 	}

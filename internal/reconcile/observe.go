@@ -59,6 +59,7 @@ func observe(root host.Root, ledger *shield.Ledger) (shield.Observation, error) 
 		func() error { return observeNoise(root, seen) },
 		func() error { observePower(root, ledger, seen); return nil },
 		func() error { return observeHugePages(root, ledger, seen) },
+		func() error { return observeWays(root, ledger, &seen) },
 	} {
 		if err := part(); err != nil {
 			return seen, err

@@ -26,6 +26,8 @@ type Host struct {
 	Near cpuset.CPUSet
 	// HugePages are the pools of huge pages, for a request that asks for some.
 	HugePages PagePools
+	// Cache is what the L3 can be divided into, for a class that wants ways of it.
+	Cache Cache
 }
 
 // Decide turns a request into a grant, or says who or what stands in the way. It is pure: the same input gives the
@@ -59,6 +61,9 @@ func Decide(classes map[string]Class, layout Layout, host Host, ledger *Ledger, 
 		if err := checkClaim(grant, host, ledger); err != nil {
 			return Grant{}, err
 		}
+	}
+	if grant.Ways, err = chooseWays(host, ledger.Grants, cpus, request, terms); err != nil {
+		return Grant{}, err
 	}
 	if err := lendForExec(&grant, terms.Class, layout, ledger); err != nil {
 		return Grant{}, err

@@ -144,6 +144,8 @@ type Class struct {
 	RequireLevel string
 	// THP is "keep" or "never", Swap "keep" or "off", MemoryPolicy "keep" or "bind".
 	THP, Swap, MemoryPolicy string
+	// L3 is how many ways of the last level of cache no other task fills; 0: it is shared.
+	L3 int
 	// Helpers is "housekeeping" or "leave": what becomes of the engine's process that waits for the container.
 	Helpers string
 	// KSM is "keep", or "off": the kernel does not merge the container's memory with that of others.

@@ -63,7 +63,9 @@ type Grant struct {
 	Memory    Memory   `json:"memory,omitzero"`
 	// HugePages are those that it was promised.
 	HugePages []PageShare `json:"hugePages,omitempty"`
-	Power     Power       `json:"power,omitzero"`
+	// Ways are those of the L3 that no other task fills.
+	Ways  Ways  `json:"ways,omitempty"`
+	Power Power `json:"power,omitzero"`
 	// Budget is what the container's cgroup gets of the real-time budget, on cgroup v1 with RT_GROUP_SCHED. Zero
 	// elsewhere.
 	Budget Budget `json:"budget,omitzero"`
@@ -150,11 +152,14 @@ func (g Grant) Held() CPUs {
 }
 
 // Needs says whether a promise of the grant rests on this setting: its real-time budget, its partition, what a directory
-// above lends it, or a pool with huge pages that are reserved for it.
+// above lends it, a pool with huge pages that are reserved for it, or
+// ways of the L3.
 func (g Grant) Needs(knob Knob) bool {
 	switch knob.Kind {
 	case RTBudget:
 		return slices.Contains(g.Cgroups.Budgets, knob.Name)
+	case L3Ways:
+		return len(g.Ways) > 0
 	case HugePagePool:
 		return slices.ContainsFunc(g.HugePages, func(s PageShare) bool { return s.Reserved > 0 && s.Knob() == knob })
 	case Exclusive, Partition:

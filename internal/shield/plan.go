@@ -51,6 +51,8 @@ const (
 	// HugePagePool is how many huge pages a memory node's pool has, those apart that go once they are free (surplus). The name is
 	// node/size in kB, "0/2048".
 	HugePagePool Kind = "huge-pages"
+	// L3Ways are the ways of the L3 that all tasks outside of resctrl's groups may fill. It has no name.
+	L3Ways Kind = "l3-ways"
 )
 
 // Knob names one kernel setting.
@@ -92,6 +94,8 @@ type Observation struct {
 	Values map[Knob]ValueState
 	// HugePages holds the sizes of pools.
 	HugePages map[Knob]int64
+	// Ways are L3Ways, nil where that is no question.
+	Ways Ways
 }
 
 // ThreadState is one thread's affinity.
@@ -180,7 +184,7 @@ func Plan(ledger *Ledger, seen Observation) []Setting {
 	bound := *ledger
 	bound.Grants = without(ledger.Grants, func(g Grant) bool { return !g.Bound })
 	ledger = &bound
-	settings := slices.Concat(planMasks(ledger, seen), planBudgets(ledger, seen), planPartitions(ledger, seen), planThreads(ledger, seen), planPower(ledger, seen), planHugePages(ledger, seen))
+	settings := slices.Concat(planMasks(ledger, seen), planBudgets(ledger, seen), planPartitions(ledger, seen), planThreads(ledger, seen), planPower(ledger, seen), planHugePages(ledger, seen), planWays(ledger, seen))
 	sort.SliceStable(settings, func(i, j int) bool { return before(settings[i], settings[j]) })
 	return settings
 }

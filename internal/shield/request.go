@@ -34,6 +34,8 @@ type Request struct {
 	RTPrio uint64
 	// RTTime is the hard RLIMIT_RTTIME of process.rlimits, in µs. Nil without.
 	RTTime *uint64
+	// HasRDT: config.json has linux.intelRdt.
+	HasRDT bool
 	// HugePages are the limits of linux.resources.hugepageLimits, but for "no limit".
 	HugePages []HugePages
 }
