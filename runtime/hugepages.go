@@ -3,6 +3,7 @@ package runtime
 import (
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/rtshield/rtshield/internal/host/hugepages"
 	"github.com/rtshield/rtshield/internal/reconcile"
@@ -14,7 +15,8 @@ import (
 // is in the ledger, and what has been given back is in the pools.
 func (m *matter) surveyPages(ledger *shield.Ledger) (err error) {
 	_, asked := m.request.Choices[shield.KeyHugePages]
-	if asked || len(m.request.HugePages) > 0 {
+	limited := slices.ContainsFunc(m.request.HugePages, func(limit shield.HugePages) bool { return limit.Bytes > 0 }) // the kubelet names all sizes
+	if asked || limited {
 		m.facts.HugePages, _, err = reconcile.HugePages(system, ledger)
 	}
 	return err

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"errors"
 	"io/fs"
+	"slices"
 
 	"golang.org/x/sys/unix"
 	"k8s.io/utils/cpuset"
@@ -40,8 +41,15 @@ func leaves(ledger *shield.Ledger, pid int) bool {
 	return true
 }
 
-// observeHelper looks at the threads of one such process, in whatever cgroup it is.
+// observeHelper looks at the threads of one such process, in whatever cgroup it is. Mostly there is nothing to read.
 func (t threads) observeHelper(ledger *shield.Ledger, pid int, mount string, online cpuset.CPUSet) error {
+	reaches := func(tid int) bool {
+		mask, err := task.AffinityMask(tid)
+		return err == nil && (task.Intersect(mask, t.held) || slices.Contains(t.given, mask)) || t.moved[tid]
+	}
+	if !slices.ContainsFunc(t.helpers[pid], reaches) {
+		return nil
+	}
 	place, found, err := t.root.Cgroup(pid)
 	if gone(err) || err == nil && !found {
 		return nil
