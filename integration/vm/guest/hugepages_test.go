@@ -109,3 +109,28 @@ func TestTheLimitOnHugePagesIsTheContainersOwn(t *testing.T) {
 		r.asBefore("after delete")
 	})
 }
+
+// Pages that are in use when their pool is made smaller are surplus. Linux 6.1 adds as many to another node's pool that is set.
+func TestSurplusPagesOfAnotherNodeMakeNoPoolLarger(t *testing.T) {
+	once(t, func(r *rig) {
+		r.classes(reserves)
+		dir := r.dir + "/huge"
+		r.must(r.program("/bin/mkdir", dir))
+		r.must(r.program("/bin/mount", "-t", "hugetlbfs", "-o", "pagesize=2M", "none", dir))
+		defer r.program("/bin/umount", dir)
+		set := func(pages string) {
+			if err := os.WriteFile(poolOf(0, "nr"), []byte(pages), 0); err != nil {
+				r.Fatal(err)
+			}
+		}
+		set("2")
+		r.must(r.program("/bin/fallocate", "-l", "4194304", dir+"/x"))
+		defer os.Remove(dir + "/x")
+		set("0")
+		r.reads("in use by the host", poolOf(0, "surplus"), "2")
+		r.begin("run", "a", class("reserve"), annotate("hugepages", "2Mi=3"), annotate("cpuset", "6"))
+		r.pools("beside them", "node 0: 2, 0 free; node 1: 3, 3 free; ")
+		r.end("a")
+		r.pools("after delete", "node 0: 2, 0 free; node 1: 0, 0 free; ")
+	})
+}

@@ -82,7 +82,7 @@ func Reserve(root host.Root, node int, size uint64, pages int64) error {
 	if err := root.Write(strconv.FormatInt(pages, 10), file); err != nil {
 		return err
 	}
-	// Before 6.15 the kernel reckons as if the surplus pages of other nodes were on this one, and makes the pool as much larger.
+	// Before 6.7 the kernel takes the surplus pages of other nodes for this one's to make up for: the pool gets as much larger.
 	now, err := Reserved(root, node, size)
 	if extra := now - pages; err == nil && extra > 0 && extra <= pages {
 		return root.Write(strconv.FormatInt(pages-extra, 10), file)
