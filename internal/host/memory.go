@@ -57,7 +57,7 @@ func (r Root) SwapControl() (string, error) {
 }
 
 // KSMMerges says whether the kernel may merge all of a process's memory with that of others (prctl PR_SET_MEMORY_MERGE), where
-// it shows that (Linux 6.15).
+// it shows that (6.18 does).
 func (r Root) KSMMerges(pid int) bool {
 	text, err := r.Read("proc", strconv.Itoa(pid), "ksm_stat")
 	return err == nil && strings.Contains(text, "ksm_merge_any: yes")
