@@ -94,7 +94,7 @@ func set(root host.Root, setting shield.Setting, deadline time.Time) error {
 	case shield.WakeLatency, shield.Governor, shield.MinFreq, shield.Preference:
 		return power.Write(root, powerFile(setting.Knob), setting.Want)
 	case shield.HugePagePool:
-		return setPages(root, setting)
+		return patiently(deadline, func() error { return setPages(root, setting) })
 	case shield.L3Ways:
 		masks, err := resctrl.Parse(setting.Want)
 		if err != nil {
