@@ -110,8 +110,8 @@ func TestTheLimitOnHugePagesIsTheContainersOwn(t *testing.T) {
 	})
 }
 
-// Pages that are in use when their pool is made smaller are surplus. 6.1 and 6.12 add as many to another node's pool that is
-// set, and cannot make that empty as long as there are some: it is given back once they have gone.
+// Pages that are in use when their pool is made smaller are surplus. As long as there are some, 6.1 and 6.12 cannot empty another
+// node's pool: it is given back once they have gone.
 func TestSurplusPagesOfAnotherNodeMakeNoPoolLarger(t *testing.T) {
 	once(t, func(r *rig) {
 		r.classes(reserves)
@@ -131,6 +131,7 @@ func TestSurplusPagesOfAnotherNodeMakeNoPoolLarger(t *testing.T) {
 		r.begin("run", "a", class("reserve"), annotate("hugepages", "2Mi=3"), annotate("cpuset", "6"))
 		r.pools("beside them", "node 0: 2, 0 free; node 1: 3, 3 free; ")
 		r.end("a")
+		r.reads("after delete", poolOf(1, "surplus"), "0")
 		if err := os.Remove(dir + "/x"); err != nil {
 			r.Fatal(err)
 		}

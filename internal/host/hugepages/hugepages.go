@@ -78,22 +78,46 @@ func Reserved(root host.Root, node int, size uint64) (int64, error) {
 
 // Reserve gives a pool this size, as far as there is memory that hangs together: nothing is said where there is less.
 //
-// 6.1 and 6.12 take the surplus pages of other nodes for this one's: the pool gets as much larger (7.2 does not). Written with so
-// many less it is right, but for one that should have fewer than these: unix.EBUSY until they have gone.
+// Surplus pages of other nodes confuse the kernel. 6.1 takes them for this node's: the pool gets as much larger, and is right
+// when it is told so many less. 6.12 counts on pages of this node for them, and makes these surplus though nothing is in them: they
+// would never go. (7.2 does neither.) Pages that cannot be given back for that stay in the pool, with unix.EBUSY.
 func Reserve(root host.Root, node int, size uint64, pages int64) error {
 	file := filepath.Join(Dir(root, node, size), "nr_hugepages")
-	if err := root.Write(strconv.FormatInt(pages, 10), file); err != nil {
+	write := func(pages int64) error { return root.Write(strconv.FormatInt(pages, 10), file) }
+	before, err := emptySurplus(root, node, size)
+	if err == nil {
+		err = write(pages)
+	}
+	if err != nil {
 		return err
 	}
-	now, err := Reserved(root, node, size)
-	switch extra := now - pages; {
-	case err != nil || extra <= 0:
+	now, errNow := Reserved(root, node, size)
+	after, errAfter := emptySurplus(root, node, size)
+	extra, lost := now-pages, after-before
+	switch err := errors.Join(errNow, errAfter); {
+	case err != nil:
 		return err
-	case extra > pages:
-		return fmt.Errorf("the kernel counts %d surplus pages of other nodes: %w", extra, unix.EBUSY)
-	default:
-		return root.Write(strconv.FormatInt(pages-extra, 10), file)
+	case extra > 0 && extra <= pages:
+		return write(pages - extra)
+	case lost > 0:
+		err = write(pages + lost) // the pool's own again
+		fallthrough
+	case extra > 0:
+		return errors.Join(err, fmt.Errorf("the kernel keeps %d for surplus pages of other nodes: %w", max(extra, lost), unix.EBUSY))
 	}
+	return nil
+}
+
+// emptySurplus counts surplus pages that nothing is in. What programs have mapped and not touched is among them.
+func emptySurplus(root host.Root, node int, size uint64) (int64, error) {
+	var counts [3]int64
+	for i, file := range []string{"surplus_hugepages", "nr_hugepages", "free_hugepages"} {
+		var err error
+		if counts[i], err = number(root, node, size, file); err != nil {
+			return 0, err
+		}
+	}
+	return max(counts[0]-(counts[1]-counts[2]), 0), nil
 }
 
 func number(root host.Root, node int, size uint64, file string) (int64, error) {
