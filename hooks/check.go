@@ -52,6 +52,9 @@ func (c call) checkMemory(grant shield.Grant) error {
 	if grant.Memory.THP == shield.Never && !c.host.THPDisabled(c.pid) {
 		return fmt.Errorf("container %s was promised thp never, but THP_enabled of pid %d does not read 0: the delegate takes the flag back", grant.Name, c.pid)
 	}
+	if grant.Memory.KSM == string(shield.Off) && c.host.KSMMerges(c.pid) {
+		return fmt.Errorf("container %s was promised ksm off, but ksm_merge_any of pid %d reads yes: the delegate takes the flag back", grant.Name, c.pid)
+	}
 	if grant.Memory.Swap == "" {
 		return nil
 	}

@@ -79,6 +79,10 @@ func (c call) fulfil(session *shield.Session, grant *shield.Grant) error {
 		case shield.FairServer:
 			return fmt.Errorf("container %s cannot have rt-bandwidth %s: the fair server of CPU %s cannot keep %s ns of each period for ordinary threads: %w",
 				name, bound.RTBandwidth, refused.Name, refused.Want, refused.Err)
+		case shield.L3Ways:
+			return fmt.Errorf("container %s cannot have the ways %s of the L3 alone: %w", name, bound.Ways, refused.Err)
+		case shield.HugePagePool:
+			return c.pagesError(name, refused)
 		case shield.Exclusive, shield.Partition:
 			return fmt.Errorf("container %s cannot have CPUs %s as a partition: %w (rtshield.io/partition: none does without)", name, bound.CPUs, refused.Err)
 		}
@@ -91,6 +95,12 @@ func (c call) fulfil(session *shield.Session, grant *shield.Grant) error {
 		if err := c.checkCPUs(*grant); err != nil {
 			return err
 		}
+	}
+	if err := c.checkHugePages(session, *grant); err != nil {
+		return err
+	}
+	if err := reconcile.CheckWays(c.host, *grant, c.pid); err != nil {
+		return err
 	}
 	if err := c.setPolicy(*grant); err != nil {
 		return err

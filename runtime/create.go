@@ -3,6 +3,7 @@ package runtime
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/rtshield/rtshield/internal/privilege"
@@ -21,6 +22,9 @@ func create(inv argv.Invocation) error {
 		return rootless(inv, err)
 	}
 	m, err := gather(inv.Bundle, inv.Root, inv.ID, linkClass(inv.Argv[0]))
+	if m != nil && (inv.Verb != "run" || inv.Detach) { // else the delegate itself waits for the container
+		m.helper = os.Getppid()
+	}
 	if errors.Is(err, errNothing) {
 		return delegate.PassOn(inv.Argv)
 	}
@@ -48,6 +52,9 @@ func create(inv argv.Invocation) error {
 	err = m.limit(store)
 	if m.thpOff {
 		err = errors.Join(err, withoutTHP())
+	}
+	if m.ksmOff {
+		err = errors.Join(err, withoutKSM())
 	}
 	if err = errors.Join(err, m.document.Save()); err == nil {
 		err = delegate.Become(m.delegate, inv.Argv)
@@ -102,6 +109,9 @@ func (m *matter) admit(store shield.Store) error {
 	if grant.Owner, err = me(); err != nil {
 		return err
 	}
+	if start, err := system.StartTime(m.helper); err == nil && m.helper > 1 {
+		grant.Helper = shield.Owner{PID: m.helper, Start: start}
+	}
 	grant.Created = time.Now().UTC().Truncate(time.Second)
 	session.Housekeeping, session.Exempt = m.layout.Housekeeping, m.layout.Exempt
 	if grant.RewritesExec() || len(grant.Threads) > 0 { // exec looks after the watcher, too
@@ -109,7 +119,7 @@ func (m *matter) admit(store shield.Store) error {
 			return fmt.Errorf("exec and exec_cpus of class %s: %w", grant.Class, err)
 		}
 	}
-	m.thpOff = grant.Memory.THP == shield.Never
+	m.thpOff, m.ksmOff = grant.Memory.THP == shield.Never, grant.Memory.KSM == string(shield.Off)
 	session.Add(grant)
 	return session.Save()
 }

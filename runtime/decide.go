@@ -30,8 +30,10 @@ type matter struct {
 	delegate string
 	traits   delegate.Traits
 	hook     spec.Hook
-	// thpOff: the delegate shall run without transparent huge pages.
-	thpOff bool
+	// helper is the process that waits for the container; 0 for none.
+	helper int
+	// thpOff: the delegate shall run without transparent huge pages; ksmOff: its memory shall not be merged.
+	thpOff, ksmOff bool
 	// noted: a note of its CPU time was written.
 	noted bool
 }
@@ -99,6 +101,9 @@ func (m *matter) survey() error {
 
 // grant decides and edits the document in memory. Nothing outside is changed.
 func (m *matter) grant(ledger *shield.Ledger) (shield.Grant, error) {
+	if err := m.surveyPages(ledger); err != nil {
+		return shield.Grant{}, err
+	}
 	grant, err := shield.Decide(m.config.Classes, m.layout, m.facts, ledger, m.request)
 	if err != nil {
 		return grant, err
@@ -137,7 +142,11 @@ func (m *matter) grant(ledger *shield.Ledger) (shield.Grant, error) {
 	if grant.Bundle, err = filepath.Abs(filepath.Dir(m.document.Path)); err != nil {
 		return grant, err
 	}
-	return grant, m.document.Shield(grant, rlimits, m.hook)
+	hugetlb, err := m.hugetlb(&grant)
+	if err != nil {
+		return grant, err
+	}
+	return grant, errors.Join(m.document.Shield(grant, rlimits, m.hook), m.document.GiveHugePages(hugetlb))
 }
 
 // rlimits are those that the class asks for and this host may give.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
-	"k8s.io/utils/cpuset"
 
 	"github.com/rtshield/rtshield/internal/shield"
 	"github.com/rtshield/rtshield/runtime/delegate"
@@ -39,35 +38,11 @@ func (m *matter) memory(grant *shield.Grant, traits delegate.Traits) error {
 				"its cpuset keeps new memory on node "+grant.Mems.String()+" all the same")
 		}
 	}
-	return m.hugePages(grant)
-}
-
-// hugePages checks, before anything is made, that the container could have the huge pages that it is limited to: a limit
-// promises none, and a program that maps what is not there dies of SIGBUS.
-func (m *matter) hugePages(grant *shield.Grant) error {
-	for _, limit := range m.request.HugePages {
-		wanted := limit.Bytes / limit.PageSize
-		free, err := system.FreeHugePages(limit.PageSize, grant.Mems.List())
-		if err != nil {
-			return fmt.Errorf("container %s is limited to %d huge pages of %s: this host has none of that size: %w", grant.Name, wanted, limit.Size, err)
-		}
-		if free >= wanted {
-			continue
-		}
-		others := m.facts.Topology.Online
-		nodes := m.facts.Topology.NodesOf(others).Difference(grant.Mems.CPUSet)
-		elsewhere, _ := system.FreeHugePages(limit.PageSize, nodes.List())
-		return fmt.Errorf("container %s may use %d huge pages of %s, and memory node %s next to its CPUs %s has %d free%s: reserve more there (/sys/devices/system/node/node*/hugepages), or ask for fewer",
-			grant.Name, wanted, limit.Size, grant.Mems, grant.CPUs, free, onOthers(nodes, elsewhere))
+	// Set for the engine (MemoryKSM= of systemd), the flag passes fork, and execve since Linux 6.7.
+	if merges, err := unix.PrctlRetInt(unix.PR_GET_MEMORY_MERGE, 0, 0, 0, 0); class.KSM == string(shield.Off) && err == nil && merges == 1 {
+		grant.Memory.KSM = string(shield.Off)
 	}
 	return nil
-}
-
-func onOthers(nodes cpuset.CPUSet, free uint64) string {
-	if nodes.IsEmpty() {
-		return ""
-	}
-	return fmt.Sprintf(" (node %s: %d)", nodes, free)
 }
 
 // withoutTHP turns transparent huge pages off for this process, and so for the delegate that it becomes and for the
@@ -75,6 +50,15 @@ func onOthers(nodes cpuset.CPUSet, free uint64) string {
 func withoutTHP() error {
 	if err := unix.Prctl(unix.PR_SET_THP_DISABLE, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("thp = \"never\": prctl(PR_SET_THP_DISABLE): %w", err)
+	}
+	return nil
+}
+
+// withoutKSM takes the flag back that lets the kernel merge all memory of this process, and of those that come of it, with
+// equal memory of others: who then writes to it waits for a copy.
+func withoutKSM() error {
+	if err := unix.Prctl(unix.PR_SET_MEMORY_MERGE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("ksm = \"off\": prctl(PR_SET_MEMORY_MERGE): %w", err)
 	}
 	return nil
 }

@@ -135,7 +135,7 @@ func checkRequest(t *testing.T, data []byte, written *specs.Spec, got shield.Req
 	if err != nil {
 		return
 	}
-	want := shield.Request{Key: got.Key, Name: got.Name, Cgroup: got.Cgroup, HugePages: got.HugePages, Choices: choices}
+	want := shield.Request{Key: got.Key, Name: got.Name, Cgroup: got.Cgroup, HugePages: got.HugePages, Pod: got.Pod, HasRDT: got.HasRDT, Choices: choices}
 	if s := written.Process.Scheduler; s != nil {
 		want.Scheduler = &shield.Scheduler{
 			Policy: string(s.Policy), Nice: int(s.Nice), Priority: int(s.Priority), Runtime: s.Runtime, Deadline: s.Deadline, Period: s.Period,

@@ -21,11 +21,11 @@ var touched = []struct {
 	array bool // of such objects
 	keys  []string
 }{
-	{"@this", false, []string{"process", "linux", "hooks", "annotations"}},
+	{"@this", false, []string{"process", "linux", "hooks", "annotations", "mounts"}},
 	{"process", false, []string{"env", "rlimits", "scheduler", "execCPUAffinity"}},
 	{"process.rlimits", true, []string{"type", "hard", "soft"}},
 	{"process.scheduler", false, []string{"policy", "nice", "priority", "runtime", "deadline", "period"}},
-	{"linux", false, []string{"resources", "memoryPolicy", "cgroupsPath"}},
+	{"linux", false, []string{"resources", "memoryPolicy", "cgroupsPath", "intelRdt"}},
 	{"linux.resources", false, []string{"cpu", "unified", "memory", "hugepageLimits"}},
 	{"linux.resources.cpu", false, []string{"cpus", "mems", "quota", "period", "burst", "realtimeRuntime", "realtimePeriod"}},
 	{"linux.resources.memory", false, []string{"swappiness"}},

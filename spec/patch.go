@@ -85,6 +85,11 @@ func (d *Document) Shield(grant shield.Grant, rlimits []Rlimit, hook Hook) error
 		steps = append(steps, func() error { return d.ensure("{}", "linux.resources.memory") },
 			func() error { return d.set("linux.resources.memory.swappiness", 0) })
 	}
+	if len(grant.Ways) > 0 {
+		steps = append(steps, func() error {
+			return d.set("linux.intelRdt", map[string]string{"l3CacheSchema": "L3:" + grant.Ways.String()})
+		})
+	}
 	if grant.Memory.Policy == shield.Bind && !gjson.GetBytes(d.data, "linux.memoryPolicy").Exists() {
 		steps = append(steps, func() error {
 			return d.set("linux.memoryPolicy", map[string]string{"mode": "MPOL_BIND", "nodes": grant.Mems.String()})

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,6 +20,10 @@ var (
 		"io.kubernetes.docker.type":         "podsandbox",
 	}
 	nameAnnotations = []string{"io.kubernetes.cri.container-name", "io.kubernetes.container.name"}
+	podAnnotations  = []struct{ id, namespace, name string }{
+		{"io.kubernetes.cri.sandbox-id", "io.kubernetes.cri.sandbox-namespace", "io.kubernetes.cri.sandbox-name"},
+		{"io.kubernetes.cri-o.SandboxID", "io.kubernetes.pod.namespace", "io.kubernetes.pod.name"},
+	}
 )
 
 // Request reads what the container asks for. Environment and image labels are never read: an image cannot ask.
@@ -45,12 +50,18 @@ func (d *Document) Request(key shield.Key, linkClass string) (shield.Request, er
 	if request.Sandbox {
 		return request, nil
 	}
+	for _, of := range podAnnotations {
+		if id := annotations[of.id]; id != "" {
+			request.Pod = shield.Pod{ID: id, Name: annotations[of.namespace] + "/" + annotations[of.name]}
+		}
+	}
 	choices, err := shield.ReadChoices(annotations, container)
 	if err != nil {
 		return request, err
 	}
 	request.Choices = choices
 	request.Scheduler = scheduler(data)
+	request.HasRDT = gjson.GetBytes(data, "linux.intelRdt").IsObject()
 	resources := gjson.GetBytes(data, "linux.resources")
 	cpu := resources.Get("cpu")
 	request.CPUs = strings.TrimSpace(lastOf(cpu.Get("cpus"), resources.Get(unifiedCPUs)).String())
@@ -61,7 +72,8 @@ func (d *Document) Request(key shield.Key, linkClass string) (shield.Request, er
 		pages := shield.HugePages{Size: limit.Get("pageSize").String(), Bytes: limit.Get("limit").Uint()}
 		pages.PageSize = pageSize(pages.Size)
 		// Beyond all memory there is: how engines write "no limit".
-		if pages.PageSize > 0 && pages.Bytes > 0 && pages.Bytes < 1<<60 {
+		request.HugePages = slices.DeleteFunc(request.HugePages, func(before shield.HugePages) bool { return before.PageSize == pages.PageSize }) // runc takes the last
+		if pages.PageSize > 0 && pages.Bytes < 1<<60 {
 			request.HugePages = append(request.HugePages, pages)
 		}
 		return true

@@ -46,6 +46,17 @@ func printStatus(w io.Writer, now *status.Status) {
 		printThreads(w, grant)
 	}
 	printBandwidths(w, now.Bandwidth)
+	for i, pod := range now.Pods {
+		if i == 0 {
+			fmt.Fprintln(w)
+		}
+		fmt.Fprintf(w, "pod %s: CPU %s (%s)\n", pod.Name, pod.CPUs, strings.Join(pod.Containers, ", "))
+	}
+	for _, grant := range now.Grants {
+		if len(grant.HugePages) > 0 {
+			fmt.Fprintf(w, "\nhuge pages of %s: %s\n", grant.Name, pageShares(grant.HugePages))
+		}
+	}
 	for _, grant := range now.Grants {
 		printInterference(w, grant)
 	}
@@ -88,6 +99,9 @@ func printExplanation(w io.Writer, e *runtime.Explanation) {
 	if e.Grant.RTBandwidth > 0 {
 		fmt.Fprintf(w, "real-time threads: %s of each of its CPUs\n", e.Grant.RTBandwidth)
 	}
+	if len(e.Grant.HugePages) > 0 {
+		fmt.Fprintf(w, "huge pages: %s\n", pageShares(e.Grant.HugePages))
+	}
 	if power := e.Grant.Power.String(); power != "" {
 		fmt.Fprintf(w, "power: %s\n", power)
 	}
@@ -100,6 +114,14 @@ func printExplanation(w io.Writer, e *runtime.Explanation) {
 		fmt.Fprintf(w, "  %s\n", limit)
 	}
 	fmt.Fprintf(w, "\nthen %s runs it. Nothing was changed.\n", e.Delegate)
+}
+
+func pageShares(shares []shield.PageShare) string {
+	texts := make([]string, len(shares))
+	for i, share := range shares {
+		texts[i] = share.String()
+	}
+	return strings.Join(texts, ", ")
 }
 
 func printChanges(w io.Writer, title string, changes []spec.Change) {

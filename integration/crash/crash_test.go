@@ -15,8 +15,8 @@ import (
 const most = 30
 
 func TestAKillAtAnyStepLeavesAHostThatTheNextOneBringsBack(t *testing.T) {
-	r := rig.New(t, testhost.Runc(t), testhost.Options{})
-	c := newCrash(r)
+	r := rig.New(t, testhost.Runc(t), testhost.Options{Classes: reserving})
+	c := newCrash(r, aPage)
 	c.recovered("before the first kill", "next")
 	for _, stage := range stages {
 		if stage.onlyFaults {

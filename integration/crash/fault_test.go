@@ -26,8 +26,8 @@ var (
 
 // Each call that meets what is outside of the program fails once, by the tracer's word: the kernel is not asked.
 func TestACallThatFailsIsToldOrMadeUpFor(t *testing.T) {
-	r := rig.New(t, testhost.Runc(t), testhost.Options{})
-	c := newCrash(r)
+	r := rig.New(t, testhost.Runc(t), testhost.Options{Classes: reserving})
+	c := newCrash(r, aPage)
 	c.recovered("before the first fault", "next")
 	c.created()
 	c.granted = comparable(c.Grant(id))

@@ -19,6 +19,8 @@ type crash struct {
 	bundle string
 	// ordinary is the bundle of a container without a class.
 	ordinary string
+	// edits are those of bundle.
+	edits []rig.Edit
 	// granted is what the container has when nothing goes wrong.
 	granted shield.Grant
 }
@@ -30,15 +32,17 @@ const (
 )
 
 // newCrash makes a bundle whose container prints its CPUs. Its cgroup has two ancestors with budgets.
-func newCrash(r *rig.Rig) *crash {
+func newCrash(r *rig.Rig, edits ...rig.Edit) *crash {
 	r.Track(id)
 	r.Track(neighbour)
-	return &crash{Rig: r, bundle: fresh(r), ordinary: r.Bundle(neighbour)}
+	edits = append([]rig.Edit{rig.Class("fifo"), rig.Args("/bin/sh", "-c", "echo CPU $RTSHIELD_CPUS")}, edits...)
+	return &crash{Rig: r, edits: edits, bundle: r.Bundle(id, edits...), ordinary: r.Bundle(neighbour)}
 }
 
-func fresh(r *rig.Rig) string {
-	return r.Bundle(id, rig.Class("fifo"), rig.Args("/bin/sh", "-c", "echo CPU $RTSHIELD_CPUS"))
-}
+// reserving is a class whose containers have huge pages reserved, and aPage the annotation that asks for one.
+const reserving = "[class.fifo]\nhugepages = \"reserve\"\nmax_hugepages = \"2Mi=1\"\n"
+
+var aPage = rig.Annotate("hugepages", "2Mi=1")
 
 // stage is one program with a place where it is hit.
 type stage struct {
@@ -147,7 +151,7 @@ func (c *crash) firstEver() {
 			c.Fatal(err)
 		}
 	}
-	c.bundle = fresh(c.Rig)
+	c.bundle = c.Bundle(id, c.edits...)
 }
 
 // edited is a user's edit, so that both rtshield's old edits and its new ones have to be written.
@@ -167,7 +171,7 @@ func (c *crash) throughDelegate(when string, b blow) rig.Result {
 	text := fmt.Sprintf("#!/bin/sh\nexec %s delegate %s %d '%s' '%s' %s %s \"$@\"\n", c.self(), when, b.nth, b.how, b.kind, c.reportFile(), c.Runc)
 	// A second policy file that shares the ledger's directory, so that the first keeps its plain delegate.
 	policy := filepath.Join(c.Dir, "traced.toml")
-	toml := fmt.Sprintf("[runtime]\ndelegates = [%q]\nstate = %q\n", program, c.Policy.State)
+	toml := fmt.Sprintf("[runtime]\ndelegates = [%q]\nstate = %q\n%s", program, c.Policy.State, reserving)
 	for path, text := range map[string]string{program: text, policy: toml} {
 		if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
 			c.Fatal(err)

@@ -5,8 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/opencontainers/runtime-spec/specs-go"
-
 	"github.com/rtshield/rtshield/integration/runc/rig"
 	"github.com/rtshield/rtshield/integration/testhost"
 )
@@ -34,36 +32,6 @@ func TestMemoryIsBoundToTheNodeWhereTheDelegateCan(t *testing.T) {
 			r.Errorf("%s: bound %v, named as a limit %v", r.Runc, bound, named)
 		}
 		r.End("c")
-	})
-}
-
-func TestHugePagesAreThereBeforeAContainerIs(t *testing.T) {
-	const free = "/sys/devices/system/node/node0/hugepages/hugepages-2048kB/free_hugepages"
-	const reserved = "/sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages"
-	rig.Each(t, func(r *rig.Rig) {
-		before, had := r.Text(reserved), r.Number(free)
-		r.Cleanup(func() { put(r, reserved, before) })
-		wants := func(pages int64) rig.Edit {
-			return func(s *specs.Spec) {
-				s.Linux.Resources.HugepageLimits = []specs.LinuxHugepageLimit{
-					{Pagesize: "2MB", Limit: uint64(pages) << 21}, {Pagesize: "1GB", Limit: 0}, {Pagesize: "64KB", Limit: 1<<63 - 4096},
-				}
-			}
-		}
-		refusedWhole(r, "too few", "json", r.Rtshield, r.Bundle("a", rig.Class("fifo"), wants(had+2)),
-			fmt.Sprintf("may use %d huge pages of 2MB", had+2), fmt.Sprintf("has %d free", had), "reserve more")
-		put(r, reserved, fmt.Sprint(r.Number(reserved)+2))
-		if now := r.Number(free); now != had+2 {
-			r.Fatalf("this host has no memory for two huge pages: %d free", now)
-		}
-		res, _ := r.TryBegin("run", "b", r.Bundle("b", rig.Class("fifo"), wants(had+2)), "--detach")
-		// Without the hugetlb controller the delegate has words of its own; ours must not be among them.
-		if strings.Contains(res.Stderr, "rtshield:") {
-			r.Errorf("refused with enough free pages: %s", res)
-		}
-		if res.Code == 0 {
-			r.End("b")
-		}
 	})
 }
 

@@ -21,6 +21,7 @@ var trees = []string{
 	"/sys/devices/system/cpu/cpufreq/policy*",
 	"/sys/devices/system/cpu/cpu*/power",
 	"/sys/devices/system/cpu/cpu*/cpuidle",
+	"/sys/devices/system/node/node*/hugepages",
 	"/sys/class/net/*/queues",
 	"/sys/kernel/debug/sched/fair_server", // where debugfs is mounted
 	"/sys/fs/cgroup",

@@ -29,6 +29,11 @@ type class struct {
 	THP         *string  `toml:"thp"`
 	Swap        *string  `toml:"swap"`
 	MemPolicy   *string  `toml:"memory_policy"`
+	Helpers     *string  `toml:"helpers"`
+	L3          *string  `toml:"l3"`
+	KSM         *string  `toml:"ksm"`
+	HugePages   *string  `toml:"hugepages"`
+	MaxPages    *string  `toml:"max_hugepages"`
 	Exec        *string  `toml:"exec"`
 	ExecCPUs    *string  `toml:"exec_cpus"`
 	Ordinary    *string  `toml:"ordinary"`
@@ -85,6 +90,18 @@ func (c class) build(name string) (shield.Class, error) {
 			return built, option("near", *c.Near, `"netdev eth1", "pci 0000:3b:00.0" or "irq-claim"`)
 		}
 	}
+	if c.MaxPages != nil {
+		var err error
+		if built.MaxHugePages, err = shield.ParsePages(*c.MaxPages); err != nil {
+			return built, option("max_hugepages", *c.MaxPages, `sizes of huge pages, each with a number, such as "1Gi=2, 2Mi=64"`)
+		}
+	}
+	if c.L3 != nil {
+		var err error
+		if built.L3, err = shield.ParseL3(*c.L3); err != nil {
+			return built, option("l3", *c.L3, err.Error())
+		}
+	}
 	for _, pattern := range c.IRQClaim {
 		if _, err := filepath.Match(pattern, ""); err != nil || pattern == "" {
 			return built, option("irq_claim", pattern, "names of interrupts or devices, or globs")
@@ -125,6 +142,9 @@ func (c class) words(built *shield.Class) error {
 		{"thp", c.THP, &built.THP, []string{shield.Keep, shield.Never}},
 		{"swap", c.Swap, &built.Swap, []string{shield.Keep, string(shield.Off)}},
 		{"memory_policy", c.MemPolicy, &built.MemoryPolicy, []string{shield.Keep, shield.Bind}},
+		{"helpers", c.Helpers, &built.Helpers, []string{shield.HelpersKeepHouse, shield.HelpersLeave}},
+		{"ksm", c.KSM, &built.KSM, []string{shield.Keep, string(shield.Off)}},
+		{"hugepages", c.HugePages, &built.HugePages, []string{shield.Static, shield.Reserve}},
 		{"exec", c.Exec, &built.Exec, []string{shield.Demote, shield.Inherit}},
 		{"exec_cpus", c.ExecCPUs, &built.ExecCPUs, []string{shield.ExecOnContainer, shield.ExecOnHousekeeping}},
 		{"ordinary", c.Ordinary, &built.Ordinary, []string{shield.OrdinaryDedicated, shield.OrdinaryHousekeeping}},

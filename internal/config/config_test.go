@@ -80,6 +80,13 @@ func TestErrorsGiveFileLineAndExpectation(t *testing.T) {
 		{"[class.fifo]\nexec_cpus = \"housekeeping\"\npartition = \"isolated\"", `"container" beside partition = "isolated"`},
 		{"[class.fifo]\nexec_cpus = \"housekeeping\"\nrequire_level = \"partition\"", `"container" beside require_level = "partition"`},
 		{"[class.deadline]\nexec_cpus = \"housekeeping\"", `"container" beside policy = "deadline"`},
+		{"[class.fifo]\nhelpers = \"shield\"", `p.toml:2: helpers = "shield": expected one of ["housekeeping" "leave"]`},
+		{"[class.fifo]\nl3 = \"exclusive\"", `p.toml:2: l3 = "exclusive": expected "keep", or a number of ways, such as "exclusive:4"`},
+		{"[class.fifo]\nl3 = \"exclusive:0\"", `p.toml:2: l3 = "exclusive:0": expected "keep"`},
+		{"[class.fifo]\nksm = \"never\"", `p.toml:2: ksm = "never": expected one of ["keep" "off"]`},
+		{"[class.fifo]\nhugepages = \"yes\"", `p.toml:2: hugepages = "yes": expected one of ["static" "reserve"]`},
+		{"[class.fifo]\nhugepages = \"reserve\"", `p.toml:2: hugepages = "reserve": expected max_hugepages beside it, such as "1Gi=4, 2Mi=512"`},
+		{"[class.fifo]\nmax_hugepages = \"2Mi\"", `p.toml:2: max_hugepages = "2Mi": expected sizes of huge pages, each with a number`},
 		{"[class.fifo]\nfair_server = \"on\"", `p.toml:2: fair_server = "on": expected "keep" or "off"`},
 	} {
 		_, err := Parse("p.toml", []byte(c.text))
@@ -116,6 +123,17 @@ func TestExecMayBeSentToHousekeepingCPUs(t *testing.T) {
 	config, err := Parse("p.toml", []byte("[class.fifo]\nexec_cpus = \"housekeeping\"\nrequire_level = \"cpuset\"\npartition = \"none\"\n"))
 	if err != nil || config.Classes["fifo"].ExecCPUs != shield.ExecOnHousekeeping || config.Classes["rr"].ExecCPUs != shield.ExecOnContainer {
 		t.Errorf("%+v, %v", config.Classes, err)
+	}
+}
+
+func TestHugePagesMayBeReservedWithinABound(t *testing.T) {
+	config, err := Parse("p.toml", []byte("[class.fifo]\nhugepages = \"reserve\"\nmax_hugepages = \"2Mi=512, 1Gi=1\"\nksm = \"keep\"\n"))
+	fifo := config.Classes["fifo"]
+	if err != nil || fifo.HugePages != shield.Reserve || !reflect.DeepEqual(fifo.MaxHugePages, []shield.Pages{{Size: 2 << 20, Count: 512}, {Size: 1 << 30, Count: 1}}) {
+		t.Errorf("%+v, %v", fifo, err)
+	}
+	if rr, batch := config.Classes["rr"], config.Classes["batch"]; rr.HugePages != shield.Static || rr.KSM != "off" || batch.KSM != "keep" || fifo.KSM != "keep" {
+		t.Errorf("%+v\n%+v", rr, batch)
 	}
 }
 

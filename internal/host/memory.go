@@ -2,7 +2,6 @@ package host
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -57,20 +56,9 @@ func (r Root) SwapControl() (string, error) {
 	return "", err
 }
 
-// FreeHugePages counts the free huge pages of a size in bytes on memory nodes. fs.ErrNotExist: the kernel has none of
-// that size.
-func (r Root) FreeHugePages(size uint64, nodes []int) (uint64, error) {
-	var sum uint64
-	for _, node := range nodes {
-		text, err := r.Read(fmt.Sprintf("sys/devices/system/node/node%d/hugepages/hugepages-%dkB/free_hugepages", node, size/1024))
-		if err != nil {
-			return 0, err
-		}
-		free, err := strconv.ParseUint(text, 10, 64)
-		if err != nil {
-			return 0, err
-		}
-		sum += free
-	}
-	return sum, nil
+// KSMMerges says whether the kernel may merge all of a process's memory with that of others (prctl PR_SET_MEMORY_MERGE), where
+// it shows that (6.18 does).
+func (r Root) KSMMerges(pid int) bool {
+	text, err := r.Read("proc", strconv.Itoa(pid), "ksm_stat")
+	return err == nil && strings.Contains(text, "ksm_merge_any: yes")
 }

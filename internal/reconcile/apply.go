@@ -225,6 +225,10 @@ func forgetGone(ledger *shield.Ledger, seen shield.Observation) {
 		case shield.WakeLatency, shield.FairServer, shield.Governor, shield.MinFreq, shield.Preference:
 			state, found := seen.Values[knob]
 			exists = found && !state.Gone
+		case shield.HugePagePool:
+			_, exists = seen.HugePages[knob]
+		case shield.L3Ways:
+			exists = seen.Ways != nil
 		case shield.DropIn:
 			_, exists = ledger.Baselines[shield.Knob{Kind: shield.AllowedCPUs, Name: knob.Name}.String()]
 		default:

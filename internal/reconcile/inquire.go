@@ -34,6 +34,12 @@ func Inquire(root host.Root, facts *shield.Host, layout shield.Layout, container
 	if terms.RTBandwidth > 0 && facts.Budget.Period == 0 {
 		facts.NoFairServer = noFairServer(root, layout, terms)
 	}
+	if terms.Class.L3 > 0 {
+		var err error
+		if facts.Cache, err = Cache(root, layout.Pool.Union(terms.Explicit)); err != nil {
+			return err
+		}
+	}
 	if terms.Near == (shield.Near{}) {
 		return nil
 	}

@@ -11,10 +11,12 @@ import (
 
 	"github.com/rtshield/rtshield/internal/host"
 	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
+	"github.com/rtshield/rtshield/internal/host/hugepages"
 	"github.com/rtshield/rtshield/internal/host/irq"
 	"github.com/rtshield/rtshield/internal/host/irqbalance"
 	"github.com/rtshield/rtshield/internal/host/noise"
 	"github.com/rtshield/rtshield/internal/host/power"
+	"github.com/rtshield/rtshield/internal/host/resctrl"
 	"github.com/rtshield/rtshield/internal/host/rt"
 	"github.com/rtshield/rtshield/internal/host/systemd"
 	"github.com/rtshield/rtshield/internal/host/task"
@@ -42,6 +44,11 @@ func KnobPath(knob shield.Knob) string {
 		return "AllowedCPUs of " + knob.Name
 	case shield.Irqbalance:
 		return "what irqbalance leaves out (" + knob.Name + ")"
+	case shield.L3Ways:
+		return resctrl.Dir + "/schemata"
+	case shield.HugePagePool:
+		node, size := pool(knob)
+		return hugepages.Dir(host.System, node, size) + "/nr_hugepages"
 	}
 	if file := powerFile(knob); file != "" {
 		return file
@@ -86,6 +93,14 @@ func set(root host.Root, setting shield.Setting, deadline time.Time) error {
 		return patiently(deadline, func() error { return power.Write(root, powerFile(setting.Knob), setting.Want) })
 	case shield.WakeLatency, shield.Governor, shield.MinFreq, shield.Preference:
 		return power.Write(root, powerFile(setting.Knob), setting.Want)
+	case shield.HugePagePool:
+		return patiently(deadline, func() error { return setPages(root, setting) })
+	case shield.L3Ways:
+		masks, err := resctrl.Parse(setting.Want)
+		if err != nil {
+			return err
+		}
+		return resctrl.Set(root, masks)
 	}
 	if setting.Kind == shield.IRQ {
 		number, err := strconv.Atoi(setting.Name)
@@ -176,6 +191,13 @@ func read(root host.Root, knob shield.Knob) (string, error) {
 	case shield.RTBudget:
 		runtime, _, err := rt.Budget(root, knob.Name)
 		return strconv.FormatInt(runtime, 10), err
+	case shield.L3Ways:
+		masks, err := resctrl.Group(root, "")
+		return masks.String(), err
+	case shield.HugePagePool:
+		node, size := pool(knob)
+		pages, err := hugepages.Reserved(root, node, size)
+		return strconv.FormatInt(pages, 10), err
 	case shield.WakeLatency, shield.FairServer, shield.Governor, shield.MinFreq, shield.Preference:
 		return root.Read(powerFile(knob))
 	}

@@ -58,6 +58,8 @@ func observe(root host.Root, ledger *shield.Ledger) (shield.Observation, error) 
 		func() error { return observePartitions(root, ledger, seen) },
 		func() error { return observeNoise(root, ledger, seen) },
 		func() error { observePower(root, ledger, seen); return nil },
+		func() error { return observeHugePages(root, ledger, seen) },
+		func() error { return observeWays(root, ledger, &seen) },
 	} {
 		if err := part(); err != nil {
 			return seen, err
@@ -70,7 +72,7 @@ func emptyObservation() shield.Observation {
 	return shield.Observation{
 		Masks: map[shield.Knob]string{}, Fixed: map[shield.Knob]string{}, Near: map[shield.Knob]cpuset.CPUSet{}, Budgets: map[string]shield.BudgetState{},
 		Partitions: map[string]shield.PartitionState{}, Threads: map[shield.Knob]shield.ThreadState{},
-		Values: map[shield.Knob]shield.ValueState{},
+		Values: map[shield.Knob]shield.ValueState{}, HugePages: map[shield.Knob]int64{},
 	}
 }
 

@@ -104,10 +104,22 @@ func observeThreads(root host.Root, ledger *shield.Ledger, seen shield.Observati
 	if err != nil || !found {
 		return err
 	}
+	helpers, err := helperThreads(root, ledger)
+	if err != nil {
+		return err
+	}
 	all := ledger.AnyLevel(shield.LevelAffinity)
 	t := threads{
 		root: root, seen: seen, done: done, own: ownThreads(), exempt: newExemption(root, ledger),
-		held: task.MaskOf(ledger.Held()), given: givenMasks(ledger), moved: movedThreads(ledger),
+		held: task.MaskOf(ledger.Held()), given: givenMasks(ledger), moved: movedThreads(ledger), helpers: helpers, ofHelper: map[int]bool{},
+	}
+	for pid, tids := range helpers {
+		for _, tid := range tids {
+			t.ofHelper[tid] = true
+		}
+		if err := t.observeHelper(ledger, pid, place.Mount, seen.Online); err != nil {
+			return err
+		}
 	}
 	return walkCgroups(root, place.Mount, func(dir string) error {
 		loose := all || dir == place.Mount || aboveGrant(ledger, dir)
@@ -126,8 +138,8 @@ func observeThreads(root host.Root, ledger *shield.Ledger, seen shield.Observati
 			return nil
 		}
 		for _, tid := range tids {
-			if err == nil {
-				err = t.observe(tid, shield.ThreadState{Allowed: allowed, Loose: loose})
+			if err == nil && !t.ofHelper[tid] {
+				err = t.look(tid, shield.ThreadState{Allowed: allowed, Loose: loose})
 			}
 		}
 		return err
@@ -144,10 +156,13 @@ type threads struct {
 	held   task.Mask
 	given  []task.Mask
 	moved  map[int]bool
+	// helpers are those of helperThreads; ofHelper says of a thread whether it is one of them.
+	helpers  map[int][]int
+	ofHelper map[int]bool
 }
 
-// observe looks at most threads with one system call; only those that may have to change are read further.
-func (t threads) observe(tid int, state shield.ThreadState) error {
+// look looks at most threads with one system call; only those that may have to change are read further.
+func (t threads) look(tid int, state shield.ThreadState) error {
 	if t.own[tid] || t.done[tid] { // ourselves: we are gone before anybody could mind
 		return nil
 	}

@@ -1,6 +1,7 @@
 package shield
 
 import (
+	"errors"
 	"fmt"
 	"sort"
 	"strings"
@@ -25,6 +26,10 @@ type Host struct {
 	Interrupts map[int][]string
 	// Near are the nodes of what the request wants to be near. Empty: it says nothing, or every node is as near.
 	Near cpuset.CPUSet
+	// HugePages are the pools of huge pages, for a request that asks for some.
+	HugePages PagePools
+	// Cache is what the L3 can be divided into, for a class that wants ways of it.
+	Cache Cache
 }
 
 // Decide turns a request into a grant, or says who or what stands in the way. It is pure: the same input gives the
@@ -34,20 +39,17 @@ func Decide(classes map[string]Class, layout Layout, host Host, ledger *Ledger, 
 	if err != nil {
 		return Grant{}, err
 	}
-	found, err := allocate(layout, host, ledger.Grants, request, terms)
+	found, err := choose(layout, host, ledger.Grants, request, terms)
 	if err != nil {
 		return Grant{}, err
 	}
-	cpus := found.cpus
-	mems, err := memory(host.Topology, cpus, request)
-	if err != nil {
-		return Grant{}, err
-	}
+	cpus, mems := found.cpus, found.mems
 	grant := Grant{
 		Key: request.Key, Name: request.Name, Class: terms.Class.Name,
 		CPUs: CPUsOf(cpus), Idle: CPUsOf(found.idle), Mems: CPUsOf(mems),
 		Policy: terms.Policy, Priority: terms.Priority, Nice: terms.Nice, Deadline: terms.Deadline, IRQ: terms.IRQ, SMT: terms.SMT,
-		NUMA: terms.NUMA, Near: terms.Near.String(), NearNodes: CPUsOf(host.Near), won: found.won,
+		NUMA: terms.NUMA, Near: terms.Near.String(), NearNodes: CPUsOf(host.Near), won: found.won, HugePages: found.pages,
+		Pod: request.Pod, LeaveHelper: terms.Class.Helpers == HelpersLeave,
 		Power: terms.Power, Mask: terms.Mask.Text, Threads: terms.Threads, Asked: Asked{CPUs: request.CPUs, Mems: request.Mems, Quota: max(request.Quota, 0)},
 	}
 	if nodes := host.Topology.NodesOf(cpus); !host.Near.IsEmpty() && !nodes.IsSubsetOf(host.Near) {
@@ -61,6 +63,9 @@ func Decide(classes map[string]Class, layout Layout, host Host, ledger *Ledger, 
 		if err := checkClaim(grant, host, ledger); err != nil {
 			return Grant{}, err
 		}
+	}
+	if grant.Ways, err = chooseWays(host, ledger.Grants, cpus, request, terms); err != nil {
+		return Grant{}, err
 	}
 	if err := lendForExec(&grant, terms, layout, ledger); err != nil {
 		return Grant{}, err
@@ -122,6 +127,38 @@ type found struct {
 	cpus, idle cpuset.CPUSet
 	// won are the comparisons that chose it.
 	won []contest
+	// mems are the memory nodes next to it, pages the huge pages there.
+	mems  cpuset.CPUSet
+	pages []PageShare
+}
+
+// choose finds CPUs, their memory, and the huge pages there. Where those are on other nodes than the first choice, it looks
+// for CPUs there.
+func choose(layout Layout, host Host, grants []Grant, request Request, terms Terms) (found, error) {
+	chosen, err := chooseOnce(layout, host, grants, request, terms)
+	var short *noPagesError
+	if !errors.As(err, &short) || !terms.Explicit.IsEmpty() || !host.Near.IsEmpty() {
+		return chosen, err
+	}
+	if host.Near = nodesWithPages(host, grants, terms); !host.Near.IsEmpty() {
+		terms.NUMA = NUMASingle
+		if elsewhere, err := chooseOnce(layout, host, grants, request, terms); err == nil {
+			return elsewhere, nil
+		}
+	}
+	return chosen, err
+}
+
+func chooseOnce(layout Layout, host Host, grants []Grant, request Request, terms Terms) (found, error) {
+	chosen, err := allocate(layout, host, grants, request, terms)
+	if err != nil {
+		return chosen, err
+	}
+	if chosen.mems, err = memory(host.Topology, chosen.cpus, request); err != nil {
+		return chosen, err
+	}
+	chosen.pages, err = sharePages(host, grants, chosen.cpus, chosen.mems, request, terms)
+	return chosen, err
 }
 
 func allocate(layout Layout, host Host, grants []Grant, request Request, terms Terms) (found, error) {
@@ -144,7 +181,7 @@ func allocate(layout Layout, host Host, grants []Grant, request Request, terms T
 		return found{}, shortage(layout, host, grants, free, request, terms)
 	}
 	cpus := cpuset.New(spot.cpus...)
-	return found{cpus, siblingsToIdle(topo, cpus, terms.SMT), spot.won}, nil
+	return found{cpus: cpus, idle: siblingsToIdle(topo, cpus, terms.SMT), won: spot.won}, nil
 }
 
 // siblingsToIdle gives the siblings that must stay without work.

@@ -92,6 +92,9 @@ const (
 	Keep  = "keep"
 	Never = "never"
 	Bind  = "bind"
+	// The words of option helpers.
+	HelpersKeepHouse = "housekeeping"
+	HelpersLeave     = "leave"
 	// Inherit: what exec adds runs as the container does. Demote: it runs ordinary.
 	Inherit = "inherit"
 	Demote  = "demote"
@@ -141,6 +144,15 @@ type Class struct {
 	RequireLevel string
 	// THP is "keep" or "never", Swap "keep" or "off", MemoryPolicy "keep" or "bind".
 	THP, Swap, MemoryPolicy string
+	// L3 is how many ways of the last level of cache no other task fills; 0: it is shared.
+	L3 int
+	// Helpers is "housekeeping" or "leave": what becomes of the engine's process that waits for the container.
+	Helpers string
+	// KSM is "keep", or "off": the kernel does not merge the container's memory with that of others.
+	KSM string
+	// HugePages is "static" or "reserve". MaxHugePages bounds how many of each size a container may ask for; empty: no bound.
+	HugePages    string
+	MaxHugePages []Pages
 	// Exec is "demote" or "inherit": the policy of processes added by exec.
 	Exec string
 	// ExecCPUs is "container" or "housekeeping": the CPUs of processes added by exec.
@@ -168,7 +180,7 @@ func BuiltinClasses() map[string]Class {
 	fast.CStates, fast.Governor, fast.Preference = "20us", "performance", "performance"
 	base := Class{
 		CPUs: 1, MaxCPUs: 4, SMT: SMTIsolate, NUMA: NUMAPrefer, IRQ: "away", Partition: "auto", Exec: Demote, ExecCPUs: ExecOnContainer, Ordinary: OrdinaryDedicated, RTPrio: Off, Memlock: Off,
-		THP: Keep, Swap: Keep, MemoryPolicy: Keep, Power: keep,
+		THP: Keep, Swap: Keep, MemoryPolicy: Keep, KSM: Keep, HugePages: Static, Helpers: HelpersKeepHouse, Power: keep,
 	}
 	with := func(change func(*Class)) Class {
 		class := base
@@ -178,14 +190,14 @@ func BuiltinClasses() map[string]Class {
 	realtime := func(name string, policy Policy) Class {
 		return with(func(c *Class) {
 			c.Name, c.Policy, c.Priority, c.MaxPriority = name, policy, 50, 80
-			c.RTPrio, c.Memlock, c.Swap, c.Power = On, On, string(Off), fast
+			c.RTPrio, c.Memlock, c.Swap, c.KSM, c.Power = On, On, string(Off), string(Off), fast
 		})
 	}
 	return map[string]Class{
 		"fifo": realtime("fifo", FIFO),
 		"rr":   realtime("rr", RR),
 		"deadline": with(func(c *Class) {
-			c.Name, c.Policy, c.Memlock, c.Swap, c.Power = "deadline", Deadline, On, string(Off), fast
+			c.Name, c.Policy, c.Memlock, c.Swap, c.KSM, c.Power = "deadline", Deadline, On, string(Off), string(Off), fast
 			c.Deadline = Bandwidth{Runtime: 500 * time.Microsecond, Deadline: time.Millisecond, Period: time.Millisecond}
 		}),
 		"batch": with(func(c *Class) { c.Name, c.Policy = "batch", Batch }),
@@ -217,6 +229,9 @@ func (c Class) Validate() error {
 		return optionError("deadline", "", "runtime/deadline/period such as 200us/1ms/1ms")
 	}
 	if err := c.validateExecCPUs(); err != nil {
+		return err
+	}
+	if err := c.validateHugePages(); err != nil {
 		return err
 	}
 	return c.Power.Validate()

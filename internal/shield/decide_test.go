@@ -240,13 +240,12 @@ func TestAnnotations(t *testing.T) {
 		t.Errorf("got %v %v", got, err)
 	}
 	for annotation, want := range map[string]string{
-		"rtshield.io/prioritty":     "did you mean rtshield.io/priority?",
-		"rtshield.io/cpu":           "did you mean rtshield.io/cpus?",
-		"clas.rtshield.io/db":       "did you mean rtshield.io/class?",
-		"rtshield.io/thread":        "did you mean rtshield.io/threads?",
-		"rtshield.io/":              "no such key",
-		"rtshield.io/class/fifo":    "no such key",
-		"hugepages.rtshield.io/web": "cannot do hugepages yet",
+		"rtshield.io/prioritty":  "did you mean rtshield.io/priority?",
+		"rtshield.io/cpu":        "did you mean rtshield.io/cpus?",
+		"clas.rtshield.io/db":    "did you mean rtshield.io/class?",
+		"rtshield.io/thread":     "did you mean rtshield.io/threads?",
+		"rtshield.io/":           "no such key",
+		"rtshield.io/class/fifo": "no such key",
 	} {
 		if _, err := read(map[string]string{annotation: "1"}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want …%s…", annotation, err, want)

@@ -100,13 +100,14 @@ func FuzzAnnotations(f *testing.F) {
 		"rtshield.io/class=fifo\nrtshield.io/cpuset=0-4294967295", "rtshield.io/class=fifo\nrtshield.io/cpuset=0", "rtshield.io/=x", ".rtshield.io/web=1",
 		"rtshield.io/class=batch\nrtshield.io/cstates=1ms\nrtshield.io/governor=../../x", "rtshield.io/class=fifo\nrtshield.io/irq-claim=*",
 		"rtshield.io/class=fifo\nrtshield.io/cpus=3\nrtshield.io/numa=single\nrtshield.io/near=netdev ../eth1", "rtshield.io/class=fifo\nrtshield.io/near=pci 3b:00.0",
+		"rtshield.io/class=fifo\nrtshield.io/hugepages=2Mi=3, 1Gi=1", "rtshield.io/class=fifo\nrtshield.io/hugepages=2Mi=9223372036854775807",
 		"rtshield.io/class=fifo\nrtshield.io/smt=require\nrtshield.io/partition=root\nrtshield.io/irq=keep",
 	} {
 		f.Add(text, "web")
 	}
 	topology := twoNodes(f)
 	layout := layoutOf(f, topology, "auto")
-	classes, host := BuiltinClasses(), Host{Topology: topology, Level: LevelCpuset, Cpusets: true}
+	classes, host := BuiltinClasses(), Host{Topology: topology, Level: LevelCpuset, Cpusets: true, HugePages: poolsOf(4, 2)}
 	f.Fuzz(func(t *testing.T, text, container string) {
 		annotations := map[string]string{}
 		for line := range strings.Lines(text) {
@@ -137,6 +138,11 @@ func FuzzAnnotations(f *testing.F) {
 		}
 		if strings.ContainsAny(grant.Near, "/\n") || grant.NUMA == NUMASingle && grant.Mems.Size() > 1 {
 			t.Errorf("%q got memory of node %s, near %q", text, grant.Mems, grant.Near)
+		}
+		for _, share := range grant.HugePages {
+			if !grant.Mems.Contains(share.Node) || share.Count > host.HugePages[share.Size][share.Node].Free || share.Reserved > 0 {
+				t.Errorf("%q got huge pages %v", text, grant.HugePages)
+			}
 		}
 		if len(grant.Claim) > 0 {
 			t.Errorf("%q claims %q", text, grant.Claim)

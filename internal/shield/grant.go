@@ -72,7 +72,11 @@ type Grant struct {
 	Claim     []string `json:"claim,omitempty"`
 	Claimable []string `json:"claimable,omitempty"`
 	Memory    Memory   `json:"memory,omitzero"`
-	Power     Power    `json:"power,omitzero"`
+	// HugePages are those that it was promised.
+	HugePages []PageShare `json:"hugePages,omitempty"`
+	// Ways are those of the L3 that no other task fills.
+	Ways  Ways  `json:"ways,omitempty"`
+	Power Power `json:"power,omitzero"`
 	// Budget is what the container's cgroup gets of the real-time budget, on cgroup v1 with RT_GROUP_SCHED. Zero
 	// elsewhere.
 	Budget Budget `json:"budget,omitzero"`
@@ -90,7 +94,13 @@ type Grant struct {
 	Pinned bool    `json:"pinned,omitempty"`
 	Limits []Limit `json:"limits,omitempty"`
 	// Owner is the runtime's process until the createRuntime hook binds the container's init.
-	Owner   Owner     `json:"owner"`
+	Owner Owner `json:"owner"`
+	// Helper is the engine's process that called for the container and waits for it, such as containerd-shim or conmon: it keeps
+	// house, unless LeaveHelper.
+	Helper      Owner `json:"helper,omitzero"`
+	LeaveHelper bool  `json:"leaveHelper,omitempty"`
+	// Pod is the one that the container is of.
+	Pod     Pod       `json:"pod,omitzero"`
 	Bound   bool      `json:"bound"`
 	Bundle  string    `json:"bundle"`
 	Created time.Time `json:"created"`
@@ -103,6 +113,13 @@ type Grant struct {
 	won []contest
 }
 
+// Pod is a pod of Kubernetes. The zero value is none.
+type Pod struct {
+	// ID is that of its sandbox, Name namespace/name.
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
 // Memory is what is done so that the container does not wait for memory. The zero value is nothing.
 type Memory struct {
 	// THP is never where transparent huge pages are off for its processes.
@@ -111,6 +128,8 @@ type Memory struct {
 	Swap string `json:"swap,omitempty"`
 	// Policy is bind where linux.memoryPolicy binds it to its nodes.
 	Policy string `json:"policy,omitempty"`
+	// KSM is off where it would have been on for its processes.
+	KSM string `json:"ksm,omitempty"`
 }
 
 // Cgroups are the absolute directories of a bound container.
@@ -150,7 +169,8 @@ func (g Grant) Held() CPUs {
 }
 
 // Needs says whether a promise of the grant rests on this setting: its real-time budget, its partition, or what a directory
-// above lends it; the fair server that bounds its real-time threads.
+// above lends it; the fair server that bounds its real-time threads; a pool with huge pages that are reserved for it, or ways of
+// the L3.
 func (g Grant) Needs(knob Knob) bool {
 	switch knob.Kind {
 	case RTBudget:
@@ -158,6 +178,10 @@ func (g Grant) Needs(knob Knob) bool {
 	case FairServer:
 		cpu, err := strconv.Atoi(knob.Name)
 		return g.RTBandwidth > 0 && g.Budget.Period == 0 && err == nil && g.CPUs.Contains(cpu)
+	case L3Ways:
+		return len(g.Ways) > 0
+	case HugePagePool:
+		return slices.ContainsFunc(g.HugePages, func(s PageShare) bool { return s.Reserved > 0 && s.Knob() == knob })
 	case Exclusive, Partition:
 		return slices.Contains(g.Cgroups.Partition, knob.Name) || knob.Name != "" && knob.Name == g.Cgroups.Idle
 	}

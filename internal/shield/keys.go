@@ -2,6 +2,7 @@ package shield
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -36,17 +37,12 @@ const (
 	KeyCPUPeriod    = "cpu-period"
 	KeyCPUBurst     = "cpu-burst"
 	KeyRTBandwidth  = "rt-bandwidth"
+	KeyHugePages    = "hugepages"
 )
 
-var built = []string{
+var allKeys = []string{
 	KeyClass, KeyCPUs, KeyCPUSet, KeyPolicy, KeyPriority, KeyDeadline, KeySMT, KeyIRQ, KeyPartition, KeyIRQClaim, KeyCStates,
-	KeyGovernor, KeyNUMA, KeyNear, KeyRealtimeMask, KeyThreads, KeyRTBandwidth, KeyCPUBandwidth, KeyCPUPeriod, KeyCPUBurst,
-}
-
-// planned are words of the contract that this version refuses, because a container that asks for something must get
-// it or be told.
-var planned = []string{
-	"hugepages",
+	KeyGovernor, KeyNUMA, KeyNear, KeyRealtimeMask, KeyThreads, KeyRTBandwidth, KeyCPUBandwidth, KeyCPUPeriod, KeyCPUBurst, KeyHugePages,
 }
 
 // Choices holds what one container's annotations ask for, by key.
@@ -108,18 +104,11 @@ func splitAnnotation(annotation string) (key, container string, ours bool) {
 }
 
 func checkKey(annotation, key string) error {
-	for _, known := range built {
-		if key == known {
-			return nil
-		}
-	}
-	for _, known := range planned {
-		if key == known {
-			return fmt.Errorf("annotation %s: this version of rtshield cannot do %s yet: remove it", annotation, key)
-		}
+	if slices.Contains(allKeys, key) {
+		return nil
 	}
 	return fmt.Errorf("annotation %s: no such key: did you mean %s/%s? (known: %s)",
-		annotation, Domain, nearest(key, built), strings.Join(built, ", "))
+		annotation, Domain, nearest(key, allKeys), strings.Join(allKeys, ", "))
 }
 
 // nearest gives the word most like typed.

@@ -35,7 +35,7 @@ func (s Setting) phase() int {
 		return setGovernor
 	case WakeLatency, MinFreq, Preference:
 		return setPower
-	case RTBudget, Exclusive:
+	case RTBudget, Exclusive, HugePagePool:
 		if s.raises() {
 			return take
 		}

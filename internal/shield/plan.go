@@ -48,6 +48,11 @@ const (
 	// DropIn notes the text of the file that holds it, where there was one before.
 	AllowedCPUs Kind = "allowed-cpus"
 	DropIn      Kind = "drop-in"
+	// HugePagePool is how many huge pages a memory node's pool has, those apart that go once they are free (surplus). The name is
+	// node/size in kB, "0/2048".
+	HugePagePool Kind = "huge-pages"
+	// L3Ways are the ways of the L3 that all tasks outside of resctrl's groups may fill. It has no name.
+	L3Ways Kind = "l3-ways"
 )
 
 // Knob names one kernel setting.
@@ -87,6 +92,10 @@ type Observation struct {
 	Threads map[Knob]ThreadState
 	// Values holds what Power is about.
 	Values map[Knob]ValueState
+	// HugePages holds the sizes of pools.
+	HugePages map[Knob]int64
+	// Ways are L3Ways, nil where that is no question.
+	Ways Ways
 }
 
 // ThreadState is one thread's affinity.
@@ -105,6 +114,8 @@ type ThreadState struct {
 	Fixed string
 	// Exempt: the administrator keeps it where it is.
 	Exempt bool
+	// Left: it is of a process that waits for containers, whose class leaves that where it is.
+	Left bool
 }
 
 // PartitionState is one cgroup v2 directory's share of exclusive CPUs.
@@ -114,8 +125,11 @@ type PartitionState struct {
 	Type string
 }
 
-// Exempt is why an exempt thread stays.
-const Exempt = "[layout] exempt"
+// Exempt is why an exempt thread stays, LeftHelper why one of the engine's helpers does.
+const (
+	Exempt     = "[layout] exempt"
+	LeftHelper = `helpers = "leave"`
+)
 
 // BudgetState is one directory's real-time budget, in microseconds.
 type BudgetState struct {
@@ -170,7 +184,7 @@ func Plan(ledger *Ledger, seen Observation) []Setting {
 	bound := *ledger
 	bound.Grants = without(ledger.Grants, func(g Grant) bool { return !g.Bound })
 	ledger = &bound
-	settings := slices.Concat(planMasks(ledger, seen), planBudgets(ledger, seen), planPartitions(ledger, seen), planThreads(ledger, seen), planPower(ledger, seen))
+	settings := slices.Concat(planMasks(ledger, seen), planBudgets(ledger, seen), planPartitions(ledger, seen), planThreads(ledger, seen), planPower(ledger, seen), planHugePages(ledger, seen), planWays(ledger, seen))
 	sort.SliceStable(settings, func(i, j int) bool { return before(settings[i], settings[j]) })
 	return settings
 }

@@ -14,6 +14,8 @@ type Request struct {
 	Name string
 	// LinkClass is the class in the name rtshield was called by, rtshield-<class>. Empty for plain rtshield.
 	LinkClass string
+	// Pod is the one that it is of.
+	Pod Pod
 	// Sandbox is true for the pause container of a pod, which is always ordinary.
 	Sandbox bool
 	Choices Choices
@@ -32,7 +34,9 @@ type Request struct {
 	RTPrio uint64
 	// RTTime is the hard RLIMIT_RTTIME of process.rlimits, in µs. Nil without.
 	RTTime *uint64
-	// HugePages are the limits of linux.resources.hugepageLimits that mean something: not zero, not "no limit".
+	// HasRDT: config.json has linux.intelRdt.
+	HasRDT bool
+	// HugePages are the limits of linux.resources.hugepageLimits, but for "no limit".
 	HugePages []HugePages
 }
 

@@ -34,6 +34,8 @@ type Terms struct {
 	Threads []ThreadRule
 	// RTBandwidth is how much of each CPU its real-time threads may have. Zero: what the policy of the host gives.
 	RTBandwidth Percent
+	// HugePages are those that it asks for.
+	HugePages []Pages
 }
 
 // Resolve holds a request to the classes. Every error names what was asked, the ceiling, and where the value stands.
@@ -49,7 +51,7 @@ func Resolve(classes map[string]Class, request Request) (Terms, error) {
 	if class.Policy.HasPriority() {
 		terms.Priority = class.Priority
 	}
-	for _, step := range []func(*Terms, Request) error{choosePolicy, choosePriority, checkRTPrio, checkRTTime, chooseDeadline, chooseCPUs, chooseWords, chooseClaim, chooseNear, choosePower, chooseMask, chooseThreads, chooseRTBandwidth} {
+	for _, step := range []func(*Terms, Request) error{choosePolicy, choosePriority, checkRTPrio, checkRTTime, chooseDeadline, chooseCPUs, chooseWords, chooseClaim, chooseNear, choosePower, chooseMask, chooseThreads, chooseRTBandwidth, chooseHugePages} {
 		if err := step(&terms, request); err != nil {
 			return Terms{}, err
 		}
@@ -72,7 +74,7 @@ func pickClass(classes map[string]Class, request Request) (Class, error) {
 		}
 	}
 	if name == "" {
-		for _, key := range built {
+		for _, key := range allKeys {
 			if choice, ok := request.Choices[key]; ok {
 				return Class{}, fmt.Errorf("annotation %s means nothing without a class: add %s/class (one of %s)",
 					choice.Source, Domain, ClassNames(classes))

@@ -44,7 +44,7 @@ func planThreads(ledger *Ledger, seen Observation) []Setting {
 		}
 		want := baseline
 		// An exempt thread is not pushed aside, but gets back what it inherited from one that was.
-		if state.Loose && (!state.Exempt || baseline.Equals(state.CPUs)) {
+		if state.Loose && (!(state.Exempt || state.Left) || baseline.Equals(state.CPUs)) {
 			want = lessTaken(baseline, held, refuge, seen.Online)
 		}
 		setting.Baseline, setting.Want = baseline.String(), want.String()
@@ -55,6 +55,8 @@ func planThreads(ledger *Ledger, seen Observation) []Setting {
 			setting.Fixed = state.Fixed
 		case state.Exempt && baseline.Equals(state.CPUs):
 			setting.Fixed = Exempt
+		case state.Left && baseline.Equals(state.CPUs):
+			setting.Fixed = LeftHelper
 		case want.Intersection(state.Allowed).IsEmpty(): // EINVAL
 			setting.Fixed = "its cpuset has no other CPU"
 		}

@@ -8,17 +8,19 @@ func TestExemptThreadsStayButGetBackWhatTheyInherited(t *testing.T) {
 	knob := Knob{Thread, "7:150"}
 	for _, c := range []struct {
 		now, want, fixed string
-		exempt           bool
+		exempt, left     bool
 	}{
-		{"0-1", "0", "", false},
-		{"0-1", "0", Exempt, true},
-		{"0", "0", "", false}, // inherited, and to be given back once nobody holds CPU 1
-		{"0", "0-1", "", true},
+		{"0-1", "0", "", false, false},
+		{"0-1", "0", Exempt, true, false},
+		{"0-1", "0", LeftHelper, false, true},
+		{"0", "0", "", false, false}, // inherited, and to be given back once nobody holds CPU 1
+		{"0", "0-1", "", true, false},
+		{"0", "0-1", "", false, true},
 	} {
-		state := ThreadState{CPUs: set(t, c.now), Allowed: set(t, "0-1"), Loose: true, Start: 150, Exempt: c.exempt}
+		state := ThreadState{CPUs: set(t, c.now), Allowed: set(t, "0-1"), Loose: true, Start: 150, Exempt: c.exempt, Left: c.left}
 		plan := Plan(ledger, Observation{Online: set(t, "0-1"), Threads: map[Knob]ThreadState{knob: state}})
 		if len(plan) != 1 || plan[0].Want != c.want || plan[0].Fixed != c.fixed {
-			t.Errorf("now %s, exempt %v: %+v", c.now, c.exempt, plan)
+			t.Errorf("now %s, exempt %v, left %v: %+v", c.now, c.exempt, c.left, plan)
 		}
 	}
 }

@@ -104,7 +104,14 @@ func Relocate(classes map[string]Class, layout Layout, topo Topology, ledger *Le
 	if err != nil {
 		return grant, err
 	}
+	mems := CPUsOf(topo.MemoryOf(to.CPUSet))
+	if len(grant.HugePages) > 0 && !mems.Equals(grant.Mems.CPUSet) {
+		return grant, fmt.Errorf("container %s has huge pages on node %s and cannot move to CPU %s, next to node %s: create it anew", grant.Name, grant.Mems, to, mems)
+	}
+	if len(grant.Ways) > 0 {
+		return grant, fmt.Errorf("container %s has ways of the L3 next to CPU %s and cannot move to CPU %s: create it anew", grant.Name, grant.CPUs, to)
+	}
 	grant.Asked.CPUs = to.String()
-	grant.CPUs, grant.Idle, grant.Mems = to, CPUsOf(idle), CPUsOf(topo.MemoryOf(to.CPUSet))
+	grant.CPUs, grant.Idle, grant.Mems = to, CPUsOf(idle), mems
 	return grant, nil
 }

@@ -32,7 +32,7 @@ func Limits(root host.Root, ledger *shield.Ledger, plan []shield.Setting, grant 
 		switch setting.Kind {
 		case shield.WakeLatency, shield.FairServer, shield.Governor, shield.MinFreq, shield.Preference:
 			power.add(grant, setting)
-		case shield.RTBudget, shield.Exclusive, shield.Partition:
+		case shield.RTBudget, shield.Exclusive, shield.Partition, shield.HugePagePool, shield.L3Ways:
 			if setting.Differs() && grant.Needs(setting.Knob) {
 				limits = append(limits, drift(reconcile.KnobPath(setting.Knob), setting))
 			}

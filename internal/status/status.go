@@ -21,6 +21,8 @@ type Status struct {
 	Grants []Grant     `json:"grants"`
 	// Bandwidth is of those that asked for one, ordinary containers too.
 	Bandwidth []Bandwidth `json:"bandwidth,omitempty"`
+	// Pods are those of which containers hold CPUs.
+	Pods []Pod `json:"pods,omitempty"`
 	// Lost are cgroups of running containers that were granted CPUs, by a ledger that was deleted.
 	Lost []string `json:"lost,omitempty"`
 	// Stale counts containers whose owner has died without a release; the next invocation cleans up after them.
@@ -52,6 +54,11 @@ type Grant struct {
 	Ordinary shield.CPUs          `json:"ordinary,omitzero"`
 	Rules    []string             `json:"rules,omitempty"`
 	Threads  []shield.RuledThread `json:"threads,omitempty"`
+	// Helper is the pid of the engine's process that waits for it, Pod the one that it is of.
+	Helper int         `json:"helper,omitempty"`
+	Pod    *shield.Pod `json:"pod,omitempty"`
+	// HugePages are those that it was promised.
+	HugePages []shield.PageShare `json:"hugePages,omitempty"`
 }
 
 // Gather reads policy, ledger and kernel. It changes nothing. With a sample it waits for as long, and tells what containers with
@@ -97,6 +104,7 @@ func Gather(root host.Root, sample time.Duration) (*Status, error) {
 		}
 		status.Grants = append(status.Grants, view(root, store, ledger, plan, grant))
 	}
+	status.Pods = podsOf(status.Grants)
 	status.Bandwidth, err = bandwidths(root, store, ledger, sample)
 	return status, err
 }
@@ -112,12 +120,19 @@ func view(root host.Root, store shield.Store, ledger *shield.Ledger, plan []shie
 	limits := append([]shield.Limit{}, grant.Limits...)
 	limits = append(limits, Limits(root, ledger, plan, grant)...)
 	limits = append(limits, strayLimits(root, grant)...)
+	limits = append(limits, pageLimits(root, ledger, grant)...)
 	shown := Grant{
 		ID: grant.ID, Root: grant.Root, Name: grant.Name, Class: grant.Class, CPUs: grant.CPUs, Idle: grant.Idle, Mems: grant.Mems,
-		Policy: grant.PolicyText(), Level: grant.Level, Power: grant.Power, PID: grant.Owner.PID, State: state, Budget: grant.Budget, ExecCPUs: grant.ExecCPUs, Ordinary: grant.Ordinary,
+		Policy: grant.PolicyText(), Level: grant.Level, Power: grant.Power, PID: grant.Owner.PID, State: state, Budget: grant.Budget, ExecCPUs: grant.ExecCPUs, Ordinary: grant.Ordinary, HugePages: grant.HugePages,
 		Created: grant.Created.Format("2006-01-02T15:04:05Z"), Limits: limits,
 	}
 	addThreads(root, store, grant, &shown)
+	if grant.Helper.PID > 0 && root.Alive(grant.Helper.PID, grant.Helper.Start) {
+		shown.Helper = grant.Helper.PID
+	}
+	if grant.Pod.ID != "" {
+		shown.Pod = &grant.Pod
+	}
 	if delta, err := reconcile.Interference(root, grant); err == nil && state == "bound" {
 		shown.Interference = &delta
 	}

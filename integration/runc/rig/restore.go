@@ -15,7 +15,7 @@ func (r *Rig) Restore() {
 	now := snapshot.Take()
 	var paths []string
 	for path, was := range r.before.Settings {
-		if is, there := now[path]; there && is != was && (strings.HasPrefix(path, "/proc/irq/") || strings.HasPrefix(path, "/sys/devices/system/cpu/") || strings.Contains(path, "rtshield-test")) {
+		if is, there := now[path]; there && is != was && (strings.HasPrefix(path, "/proc/irq/") || strings.HasPrefix(path, "/sys/devices/system/") || strings.Contains(path, "rtshield-test")) {
 			paths = append(paths, path)
 		}
 	}
