@@ -14,11 +14,15 @@ type Owner struct {
 	Start uint64 `json:"start"`
 }
 
-// Limit is something that a class promises and this host cannot do, with the reason and what would help.
+// Limit is something that a class promises and a container does not have, with the reason and what would help.
 type Limit struct {
 	What string `json:"what"`
 	Why  string `json:"why"`
 	Help string `json:"help,omitempty"`
+	// Kind is that of the setting which it is about. Empty for what is none.
+	Kind Kind `json:"kind,omitempty"`
+	// Drift: the container had it, and somebody has changed it since. Else this host cannot do it.
+	Drift bool `json:"drift,omitempty"`
 }
 
 func (l Limit) String() string {
@@ -79,6 +83,9 @@ type Grant struct {
 	// Start is what had been counted on its CPUs when it got them (internal/host/interference); status tells what has come
 	// since. Policy does not look into it.
 	Start json.RawMessage `json:"start,omitempty"`
+	// Throttle is what the whole host gave real-time threads of each CPU then (kernel.sched_rt_runtime_us), for fifo and rr.
+	// Zero where that is not known.
+	Throttle Budget `json:"throttle,omitzero"`
 }
 
 // Memory is what is done so that the container does not wait for memory. The zero value is nothing.
