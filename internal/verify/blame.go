@@ -24,7 +24,7 @@ type suspect struct {
 var suspects = []suspect{
 	{"irqbalance", "irqbalance runs and was not told to leave that CPU out", []shield.Kind{shield.IRQ}},
 	{"tuned", "tuned runs, and its profile may", append([]shield.Kind{
-		shield.IRQ, shield.IRQDefault, shield.Mask, shield.Thread, shield.Cpuset, throttleKind,
+		shield.IRQ, shield.IRQDefault, shield.Mask, throttleKind,
 	}, shield.PowerKinds...)},
 	{"power-profiles-", "power-profiles-daemon runs", []shield.Kind{shield.Governor, shield.MinFreq, shield.Preference}},
 	{"systemd", "systemd does so at set-property, and after a daemon-reload",
