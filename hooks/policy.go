@@ -3,11 +3,10 @@ package hooks
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/rtshield/rtshield/internal/host/sched"
+	"github.com/rtshield/rtshield/internal/promise"
 	"github.com/rtshield/rtshield/internal/shield"
 )
 
@@ -15,17 +14,7 @@ import (
 // works across user namespaces, survives execve, and exec does not inherit it. The thread that execs is the thread
 // group's leader, and execve ends the runtime's other threads.
 func (c call) setPolicy(grant shield.Grant) error {
-	err := sched.Set(c.pid, attr(grant))
-	// DEADLINE is judged by the root domain of the CPU that the thread slept on last, which may be outside of the new
-	// partition (seen on 6.12): waking it brings it in. SIGURG does that, and nothing else: Go's runtime uses it to
-	// interrupt its own threads, and other programs ignore it.
-	for try := 0; grant.Policy == shield.Deadline && grant.Partition == shield.Root && errors.Is(err, unix.EPERM) && try < 10; try++ {
-		if unix.Tgkill(c.pid, c.pid, unix.SIGURG) != nil {
-			break
-		}
-		time.Sleep(2 * time.Millisecond)
-		err = sched.Set(c.pid, attr(grant))
-	}
+	err := promise.SetPolicy(c.pid, grant)
 	if err == nil {
 		return nil
 	}

@@ -20,11 +20,26 @@ import (
 )
 
 func administrate(argv []string) int {
-	if err := administrator().Run(argv); err != nil {
+	err := administrator().Run(argv)
+	var status exit
+	switch {
+	case err == nil:
+		return 0
+	case !errors.As(err, &status):
 		return complain(err)
+	case status.err != nil:
+		complain(status.err)
 	}
-	return 0
+	return status.code
 }
+
+// exit ends a command with a status of its own, and a line unless all is said.
+type exit struct {
+	code int
+	err  error
+}
+
+func (e exit) Error() string { return fmt.Sprintf("exit status %d: %v", e.code, e.err) }
 
 // administrator is the command line of the administrator's commands.
 func administrator() *cli.App {
@@ -58,6 +73,7 @@ func administrator() *cli.App {
 				Name: "reconcile", Usage: "bring the host to what the live containers need, and say what was done",
 				Action: repair,
 			},
+			verifying(jsonFlag),
 		},
 		ExitErrHandler: func(*cli.Context, error) {}, // run prints it
 	}
@@ -97,14 +113,8 @@ func repair(c *cli.Context) error {
 	if err := noArguments(c); err != nil {
 		return err
 	}
-	if os.Geteuid() != 0 {
-		return errors.New("reconcile changes kernel settings: run it as root")
-	}
 	policy, err := config.Load()
 	if err != nil {
-		return err
-	}
-	if err := runtime.PointAt(policy.Delegates); err != nil {
 		return err
 	}
 	bootID, err := host.System.BootID()
@@ -112,21 +122,34 @@ func repair(c *cli.Context) error {
 		return err
 	}
 	store := shield.Store{Dir: policy.State, BootID: bootID}
+	return bringBack(c.App.Writer, "reconcile", policy, store, func(session *shield.Session) (reconcile.Report, error) {
+		return reconcile.Run(host.System, session)
+	})
+}
+
+// bringBack runs a reconcile under the ledger's lock, and prints what was done.
+func bringBack(w io.Writer, who string, policy config.Config, store shield.Store, run func(*shield.Session) (reconcile.Report, error)) error {
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("%s changes kernel settings: run it as root", who)
+	}
+	if err := runtime.PointAt(policy.Delegates); err != nil {
+		return err
+	}
 	if !store.Exists() {
 		if err := reconcile.LostError(host.System, store, &shield.Ledger{}); err != nil {
 			return err
 		}
 	}
 	if !store.Exists() && !reconcile.Leftover(host.System) {
-		fmt.Fprintln(c.App.Writer, "nothing to do: no container holds a CPU, and no setting waits to go back")
+		fmt.Fprintln(w, "nothing to do: no container holds a CPU, and no setting waits to go back")
 		return nil
 	}
-	session, err := store.Open("reconcile")
+	session, err := store.Open(who)
 	if err != nil {
 		return err
 	}
 	defer session.Close()
-	report, err := reconcile.Run(host.System, session)
+	report, err := run(session)
 	if err == nil {
 		err = errors.Join(report.Stuck(session.Ledger), watch.Ensure(store, session.Ledger))
 	}
@@ -134,7 +157,7 @@ func repair(c *cli.Context) error {
 		err = errors.Join(err, reconcile.LostError(host.System, store, session.Ledger))
 	}
 	if err == nil || len(report.Dropped)+len(report.Changed) > 0 {
-		printReport(c.App.Writer, report, len(session.Grants))
+		printReport(w, report, len(session.Grants))
 	}
 	return err
 }

@@ -131,6 +131,8 @@ func printChanges(w io.Writer, title string, changes []spec.Change) {
 	}
 }
 
+const nothingToDo = "nothing to do"
+
 func printReport(w io.Writer, report reconcile.Report, live int) {
 	for _, name := range report.Dropped {
 		fmt.Fprintf(w, "released %s: it ended without a release\n", name)
@@ -145,6 +147,6 @@ func printReport(w io.Writer, report reconcile.Report, live int) {
 		fmt.Fprintf(w, "%s stays %s: %s\n", reconcile.KnobPath(refused.Knob), refused.Now, strings.TrimSpace(reconcile.Reason(refused.Err)))
 	}
 	if len(report.Dropped)+len(report.Changed) == 0 {
-		fmt.Fprintf(w, "nothing to do: the host is as %d live container(s) need it\n", live)
+		fmt.Fprintf(w, nothingToDo+": the host is as %d live container(s) need it\n", live)
 	}
 }

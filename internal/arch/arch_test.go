@@ -31,6 +31,7 @@ var may = []struct {
 	{"internal/host", nil},
 	{"internal/host/irqbalance", []string{"internal/host", "internal/host/systemd"}},
 	{"internal/host/*", []string{"internal/host"}},
+	{"internal/promise", []string{"internal/shield", "internal/host/*", "internal/reconcile"}},
 	{"internal/reconcile", []string{"internal/shield", "internal/host/*"}},
 	{"internal/config/location", nil},
 	{"internal/privilege", nil},

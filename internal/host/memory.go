@@ -18,12 +18,6 @@ func (r Root) HasTHP() (bool, error) {
 	return err == nil, err
 }
 
-// THPDisabled says whether a process is kept from transparent huge pages.
-func (r Root) THPDisabled(pid int) bool {
-	value, err := r.StatusField(pid, "THP_enabled")
-	return err == nil && value == "0"
-}
-
 // Swaps says whether any swap space is on: /proc/swaps has more than its heading.
 func (r Root) Swaps() (bool, error) {
 	text, err := r.Read("proc/swaps")

@@ -5,6 +5,7 @@ package host
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"strings"
@@ -201,6 +202,13 @@ func (r Root) BootID() (string, error) { return r.Read("proc/sys/kernel/random/b
 func (r Root) LastBorn() string {
 	text, _ := r.ReadOnce("proc/loadavg")
 	return text[strings.LastIndexByte(text, ' ')+1:]
+}
+
+// AtLeast says whether the kernel's release is this one or a later one.
+func (r Root) AtLeast(major, minor int) bool {
+	var x, y int
+	_, err := fmt.Sscanf(r.Kernel(), "%d.%d", &x, &y)
+	return err == nil && (x > major || x == major && y >= minor)
 }
 
 // Kernel gives the release, such as 6.18.44.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/rtshield/rtshield/internal/host"
 	"github.com/rtshield/rtshield/internal/host/interference"
+	"github.com/rtshield/rtshield/internal/host/rt"
 	"github.com/rtshield/rtshield/internal/shield"
 )
 
@@ -20,6 +21,11 @@ func count(root host.Root, ledger *shield.Ledger) {
 		}
 		if place, found, err := root.Controller(grant.Owner.PID, "cpuacct"); err == nil && found {
 			grant.Cgroups.Account = place.Dir
+		}
+		if grant.Policy.HasPriority() {
+			if runtime, period, err := rt.Throttle(root); err == nil {
+				grant.Throttle = shield.Budget{Runtime: runtime, Period: period}
+			}
 		}
 		reading, err := take(root, *grant)
 		if err != nil {

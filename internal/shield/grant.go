@@ -15,11 +15,15 @@ type Owner struct {
 	Start uint64 `json:"start"`
 }
 
-// Limit is something that a class promises and this host cannot do, with the reason and what would help.
+// Limit is something that a class promises and a container does not have, with the reason and what would help.
 type Limit struct {
 	What string `json:"what"`
 	Why  string `json:"why"`
 	Help string `json:"help,omitempty"`
+	// Kind is that of the setting which it is about. Empty for what is none.
+	Kind Kind `json:"kind,omitempty"`
+	// Drift: the container had it, and somebody has changed it since. Else this host cannot do it.
+	Drift bool `json:"drift,omitempty"`
 }
 
 func (l Limit) String() string {
@@ -108,6 +112,9 @@ type Grant struct {
 	// Start is what had been counted on its CPUs when it got them (internal/host/interference); status tells what has come
 	// since. Policy does not look into it.
 	Start json.RawMessage `json:"start,omitempty"`
+	// Throttle is what the whole host gave real-time threads of each CPU then (kernel.sched_rt_runtime_us), where some may be.
+	// Zero where that is not known.
+	Throttle Budget `json:"throttle,omitzero"`
 
 	// won are the comparisons that chose its CPUs, for Places.
 	won []contest

@@ -72,14 +72,14 @@ func Limits(root host.Root, ledger *shield.Ledger, plan []shield.Setting, grant 
 	}
 	if told := slices.ContainsFunc(plan, func(s shield.Setting) bool { return s.Kind == shield.Irqbalance }); told && len(grant.Claim) > 0 {
 		limits = append(limits, shield.Limit{
-			What: "irqbalance may take claimed interrupts away again", Why: "it is told of CPUs to leave, not of interrupts",
+			Kind: shield.Irqbalance, What: "irqbalance may take claimed interrupts away again", Why: "it is told of CPUs to leave, not of interrupts",
 			Help: "rtshield reconcile brings them back; IRQBALANCE_ARGS=--banirq=<n> keeps them",
 		})
 	}
 	if grant.Level == shield.LevelAffinity {
 		limits = append(limits, shield.Limit{
-			What: fmt.Sprintf("tasks that start from now on may run on CPU %s", held),
-			Why:  "level affinity: no cpuset keeps others off", Help: "rtshield reconcile moves them away",
+			Kind: shield.Thread, What: fmt.Sprintf("tasks that start from now on may run on CPU %s", held),
+			Why: "level affinity: no cpuset keeps others off", Help: "rtshield reconcile moves them away",
 		})
 	}
 	return slices.Concat(limits, threadLimits(threads, held), power.list(), sleepLimit(root, grant))
@@ -101,9 +101,17 @@ func Foreseen(root host.Root, plan []shield.Setting, grant shield.Grant) []shiel
 }
 
 func drift(what string, setting shield.Setting) shield.Limit {
-	limit := shield.Limit{What: fmt.Sprintf("%s is %q and should be %q", what, setting.Now, setting.Want), Why: setting.Fixed}
+	return unlessFixed(setting, shield.Limit{What: fmt.Sprintf("%s is %q and should be %q", what, setting.Now, setting.Want)}, Changed)
+}
+
+// Changed is why a setting is not as it should be when nothing tells who changed it.
+const Changed = "somebody changed it"
+
+// unlessFixed tells what this host cannot do from what somebody has changed since, and how.
+func unlessFixed(setting shield.Setting, limit shield.Limit, how string) shield.Limit {
+	limit.Kind, limit.Why = setting.Kind, setting.Fixed
 	if setting.Fixed == "" {
-		limit.Why, limit.Help = "somebody changed it", "rtshield reconcile"
+		limit.Drift, limit.Why, limit.Help = true, how, "rtshield reconcile"
 	}
 	return limit
 }
@@ -119,12 +127,9 @@ func threadLimits(threads map[string][]string, held cpuset.CPUSet) []shield.Limi
 		names := threads[why]
 		sort.Strings(names)
 		limit := shield.Limit{
-			What: fmt.Sprintf("%d thread(s) may run on CPU %s: %s", len(names), held, strings.Join(slices.Compact(names), ", ")), Why: why,
+			What: fmt.Sprintf("%d thread(s) may run on CPU %s: %s", len(names), held, strings.Join(slices.Compact(names), ", ")),
 		}
-		if why == "" {
-			limit.Why, limit.Help = "started or moved there since", "rtshield reconcile"
-		}
-		limits = append(limits, limit)
+		limits = append(limits, unlessFixed(shield.Setting{Knob: shield.Knob{Kind: shield.Thread}, Fixed: why}, limit, "started or moved there since"))
 	}
 	return limits
 }
@@ -147,6 +152,7 @@ func strayLimits(root host.Root, grant shield.Grant) []shield.Limit {
 	return []shield.Limit{{
 		What: fmt.Sprintf("%d thread(s) of the container %s: %s", len(names), where, strings.Join(slices.Compact(names), ", ")),
 		Why:  "its program asked for that, or its cpuset was written (Linux before 6.2)", Help: "rtshield reconcile",
+		Kind: shield.OwnThread, Drift: true,
 	}}
 }
 
@@ -164,6 +170,7 @@ func lateIRQ(root host.Root, setting shield.Setting, held cpuset.CPUSet) (shield
 	}
 	return shield.Limit{
 		What: irqName(root, setting.Name) + " arrives once more on CPU " + reached.String(), Why: "the kernel moves it with its next interrupt",
+		Kind: shield.IRQ,
 	}, true
 }
 
@@ -175,15 +182,14 @@ func irqbalanceLimit(root host.Root, setting shield.Setting, grant shield.Grant)
 	if grant.IRQ != "away" || missing.IsEmpty() {
 		return shield.Limit{}, false
 	}
-	limit := shield.Limit{What: "irqbalance may bring interrupts to CPU " + missing.String(), Why: setting.Fixed}
 	if setting.Fixed == "" {
 		state, err := irqbalance.Read(root, setting.Name)
 		if err == nil && time.Since(grant.Created) < state.Interval+time.Second {
 			return shield.Limit{}, false
 		}
-		limit.Why, limit.Help = "it was restarted or told something else", "rtshield reconcile"
 	}
-	return limit, true
+	limit := shield.Limit{What: "irqbalance may bring interrupts to CPU " + missing.String()}
+	return unlessFixed(setting, limit, "it was restarted or told something else"), true
 }
 
 // IRQLimit says that an interrupt may still arrive where it should not, and why.
@@ -191,11 +197,8 @@ func IRQLimit(root host.Root, setting shield.Setting) shield.Limit {
 	now, _ := cpuset.Parse(setting.Now)
 	want, _ := cpuset.Parse(setting.Want)
 	unwanted := now.Difference(want).String()
-	limit := shield.Limit{What: irqName(root, setting.Name) + " may arrive on CPU " + unwanted, Why: setting.Fixed}
-	switch setting.Fixed {
-	case "":
-		limit.Why, limit.Help = "somebody changed it", "rtshield reconcile"
-	case irq.ErrManaged.Error():
+	limit := unlessFixed(setting, shield.Limit{What: irqName(root, setting.Name) + " may arrive on CPU " + unwanted}, Changed)
+	if setting.Fixed == irq.ErrManaged.Error() {
 		if n, err := strconv.Atoi(setting.Name); err == nil && n > 0 { // 0 is the timer on x86
 			limit.Help = "boot with isolcpus=managed_irq," + unwanted + " if it is a device's queue"
 		}

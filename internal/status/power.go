@@ -18,6 +18,7 @@ type powerLimits struct {
 	reasons []string
 	words   map[string][]string
 	cpus    map[string]cpuset.CPUSet
+	kinds   map[string]shield.Kind // the first of each reason
 	drifted []shield.Limit
 }
 
@@ -39,12 +40,12 @@ func (l *powerLimits) add(grant shield.Grant, setting shield.Setting) {
 		return
 	}
 	if l.words == nil {
-		l.words, l.cpus = map[string][]string{}, map[string]cpuset.CPUSet{}
+		l.words, l.cpus, l.kinds = map[string][]string{}, map[string]cpuset.CPUSet{}, map[string]shield.Kind{}
 	}
 	word := setting.Kind.Option() + " " + wish
 	switch known, seen := l.words[why]; {
 	case !seen:
-		l.reasons = append(l.reasons, why)
+		l.reasons, l.kinds[why] = append(l.reasons, why), setting.Kind
 		fallthrough
 	case !slices.Contains(known, word):
 		l.words[why] = append(known, word)
@@ -55,7 +56,8 @@ func (l *powerLimits) add(grant shield.Grant, setting shield.Setting) {
 func (l *powerLimits) list() []shield.Limit {
 	limits := l.drifted
 	for _, why := range l.reasons {
-		limits = append(limits, shield.Limit{What: fmt.Sprintf("CPU %s cannot have %s", l.cpus[why], strings.Join(l.words[why], ", ")), Why: why})
+		what := fmt.Sprintf("CPU %s cannot have %s", l.cpus[why], strings.Join(l.words[why], ", "))
+		limits = append(limits, shield.Limit{What: what, Why: why, Kind: l.kinds[why]})
 	}
 	return limits
 }
@@ -69,5 +71,6 @@ func sleepLimit(root host.Root, grant shield.Grant) []shield.Limit {
 	return []shield.Limit{{
 		What: fmt.Sprintf("cstates %s has no effect on CPU %s", wish, grant.CPUs),
 		Why:  "no cpuidle driver: the kernel has one way to idle, and a hypervisor decides how deep that is",
+		Kind: shield.WakeLatency,
 	}}
 }

@@ -46,6 +46,9 @@ func TestWhatPowerAGrantCannotHaveIsOneLimitForEachReason(t *testing.T) {
 			if !strings.Contains(limits[i].String(), words) {
 				t.Errorf("driver %q: %q, want %q", text, limits[i], words)
 			}
+			if changed := strings.Contains(limits[i].Why, Changed); limits[i].Drift != changed || limits[i].Kind == "" {
+				t.Errorf("driver %q: drift %v, kind %q: %s", text, limits[i].Drift, limits[i].Kind, limits[i])
+			}
 		}
 	}
 	if err := os.WriteFile(driver, []byte("none\n"), 0o644); err != nil { // whichever the loop ended with

@@ -68,20 +68,25 @@ func Gather(root host.Root, sample time.Duration) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	topo, err := root.Topology()
-	if err != nil {
-		return nil, err
-	}
-	layout, err := shield.NewLayout(policy.Layout, shield.Topology(topo))
-	if err != nil {
-		return nil, err
-	}
 	bootID, err := root.BootID()
 	if err != nil {
 		return nil, err
 	}
 	store := shield.Store{Dir: policy.State, BootID: bootID}
 	ledger, err := store.Peek()
+	if err != nil {
+		return nil, err
+	}
+	return Of(root, policy, store, ledger, sample)
+}
+
+// Of is Gather for who has read policy and ledger.
+func Of(root host.Root, policy config.Config, store shield.Store, ledger *shield.Ledger, sample time.Duration) (*Status, error) {
+	topo, err := root.Topology()
+	if err != nil {
+		return nil, err
+	}
+	layout, err := shield.NewLayout(policy.Layout, shield.Topology(topo))
 	if err != nil {
 		return nil, err
 	}

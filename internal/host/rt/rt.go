@@ -30,6 +30,17 @@ func Budget(root host.Root, dir string) (runtime, period int64, err error) {
 	return runtime, period, err
 }
 
+// Throttle gives what real-time threads may have of each CPU of the whole host, in microseconds; runtime -1 is all. Since Linux
+// 6.12 it binds them only where there are budgets of groups.
+func Throttle(root host.Root) (runtime, period int64, err error) {
+	const knobs = "/proc/sys/kernel"
+	if runtime, err = readNumber(root, knobs, "sched_rt_runtime_us"); err != nil {
+		return 0, 0, err
+	}
+	period, err = readNumber(root, knobs, "sched_rt_period_us")
+	return runtime, period, err
+}
+
 func readNumber(root host.Root, dir, file string) (int64, error) {
 	text, err := root.Read(dir, file)
 	if err != nil {
