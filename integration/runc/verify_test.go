@@ -241,6 +241,25 @@ func TestVerifyNamesAThreadOnTheCPUsOfExec(t *testing.T) {
 	r.AsBefore("after delete")
 }
 
+func TestVerifyReadsWhatWasPromisedOfMemory(t *testing.T) {
+	r := rig.New(t, testhost.Runc(t), testhost.Options{Classes: "[class.fifo]\nthp = \"never\"\nmemory_policy = \"bind\"\n"})
+	pid := r.Create("web", r.Bundle("web", rig.Class("fifo")))
+	promised := func(when string) {
+		var held []string
+		for _, promise := range verified(r, 0).Containers[0].Promises {
+			if promise.Mark == verify.Holds && promise.Name == "memory" {
+				held = append(held, promise.What)
+			}
+		}
+		has(r, when, strings.Join(held, "; "), "new memory is of node 0", "bound to node 0", "no transparent huge pages")
+	}
+	promised("created")
+	r.Must(r.OCI("start", "web"))
+	r.Eventual(func() error { return programIs(pid, "/bin/busybox") })
+	promised("started")
+	r.End("web")
+}
+
 func TestVerifySaysWhatItCannotLookAt(t *testing.T) {
 	r := rig.New(t, testhost.Runc(t), testhost.Options{})
 	has(r, "without a container", r.Must(r.Shield("verify")).Stdout, "no container holds a CPU: nothing was promised")
