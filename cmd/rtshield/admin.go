@@ -150,13 +150,17 @@ func bringBack(w io.Writer, who string, policy config.Config, store shield.Store
 	}
 	defer session.Close()
 	report, err := run(session)
+	unwatched := watch.Wanted(session.Ledger) && !watch.Runs(store)
 	if err == nil {
 		err = errors.Join(report.Stuck(session.Ledger), watch.Ensure(store, session.Ledger))
 	}
 	if len(session.Grants) == 0 { // as for a ledger of another boot
 		err = errors.Join(err, reconcile.LostError(host.System, store, session.Ledger))
 	}
-	if err == nil || len(report.Dropped)+len(report.Changed) > 0 {
+	if err == nil && unwatched {
+		fmt.Fprintln(w, "started the process that gives threads what their rules say")
+	}
+	if err == nil && !unwatched || len(report.Dropped)+len(report.Changed) > 0 {
 		printReport(w, report, len(session.Grants))
 	}
 	return err

@@ -165,13 +165,13 @@ func Attr(grant shield.Grant) sched.Attr {
 
 // Places reads in which cgroups a container's first process is: its own, or below it in ones that it has made itself.
 func Places(root host.Root, pid int, grant shield.Grant) []Reading {
-	wanted := map[string]string{}
+	cpu := grant.Cgroups.CPU
 	if chain := grant.Cgroups.Budgets; len(chain) > 0 {
-		wanted["cpu"] = chain[len(chain)-1]
+		cpu = chain[len(chain)-1]
 	}
 	readings := []Reading{inCgroup(grant.Cgroups.Cpuset, pid, func() (host.Controller, bool, error) { return root.Cgroup(pid) })}
-	for controller, dir := range wanted {
-		readings = append(readings, inCgroup(dir, pid, func() (host.Controller, bool, error) { return root.Controller(pid, controller) }))
+	if cpu != "" && cpu != grant.Cgroups.Cpuset {
+		readings = append(readings, inCgroup(cpu, pid, func() (host.Controller, bool, error) { return root.Controller(pid, "cpu") }))
 	}
 	return readings
 }
@@ -186,32 +186,6 @@ func inCgroup(want string, pid int, find func() (host.Controller, bool, error)) 
 		reading.Now = want
 	}
 	return reading
-}
-
-// Quota reads the bound on the CPU time of a container's ordinary threads: -1 on cgroup v1 and max on v2 for none, in µs. ok is
-// false where the kernel has no such bound.
-func Quota(root host.Root, pid int, _ shield.Grant) (reading Reading, throttled string, ok bool) {
-	place, found, err := root.Controller(pid, "cpu")
-	if err != nil || !found {
-		return Reading{}, "", false
-	}
-	file, none := "cpu.cfs_quota_us", "-1"
-	if place.Unified {
-		file, none = "cpu.max", "max"
-	}
-	text, err := root.Read(place.Dir, file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return Reading{}, "", false
-	}
-	now, _, _ := strings.Cut(text, " ")
-	reading = Reading{Where: file + " of " + place.Dir, File: filepath.Join(place.Dir, file), Now: now, Want: none, Err: err}
-	counters, _ := root.Read(place.Dir, "cpu.stat")
-	for line := range strings.Lines(counters) {
-		if count, found := strings.CutPrefix(strings.TrimSpace(line), "nr_throttled "); found && count != "0" {
-			throttled = count
-		}
-	}
-	return reading, throttled, true
 }
 
 // Bound reads whether a container's memory is bound to its nodes. ok is false where that was not promised.

@@ -22,7 +22,7 @@ func count(root host.Root, ledger *shield.Ledger) {
 		if place, found, err := root.Controller(grant.Owner.PID, "cpuacct"); err == nil && found {
 			grant.Cgroups.Account = place.Dir
 		}
-		if grant.Policy.HasPriority() {
+		if grant.MayRunRealTime() {
 			if runtime, period, err := rt.Throttle(root); err == nil {
 				grant.Throttle = shield.Budget{Runtime: runtime, Period: period}
 			}

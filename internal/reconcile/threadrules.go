@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+	"k8s.io/utils/cpuset"
 
 	"github.com/rtshield/rtshield/internal/host"
 	"github.com/rtshield/rtshield/internal/host/sched"
@@ -60,13 +61,18 @@ func placeOf(root host.Root, tid int) (name string, place shield.ThreadPlace, er
 	}
 	attr, errAttr := sched.Get(tid)
 	cpus, errCPUs := task.Affinity(tid)
+	return stat.Comm, PlaceOf(attr, cpus), errors.Join(errAttr, errCPUs)
+}
+
+// PlaceOf tells a policy and CPUs in the terms of rules.
+func PlaceOf(attr sched.Attr, cpus cpuset.CPUSet) shield.ThreadPlace {
+	place := shield.ThreadPlace{Priority: int(attr.Priority), CPUs: cpus}
 	for policy, number := range Policies {
 		if number == attr.Policy {
 			place.Policy = policy
 		}
 	}
-	place.Priority, place.CPUs = int(attr.Priority), cpus
-	return stat.Comm, place, errors.Join(errAttr, errCPUs)
+	return place
 }
 
 // Place gives thread tid of process pid what the container's rules say, and tells what it had and should have. changed is
@@ -153,7 +159,7 @@ func placeThreads(root host.Root, ledger *shield.Ledger, report *Report) error {
 	for _, grant := range ledger.Grants {
 		err := eachThread(root, grant, func(pid, tid int) error {
 			thread, changed, err := Place(root, grant, pid, tid)
-			setting := shield.Setting{Knob: shield.Knob{Kind: "rule", Name: fmt.Sprintf("thread %d (%s)", tid, thread.Name)}, Now: thread.Now, Want: thread.Want}
+			setting := shield.Setting{Knob: shield.Knob{Kind: shield.ByRule, Name: fmt.Sprintf("thread %d (%s)", tid, thread.Name)}, Now: thread.Now, Want: thread.Want}
 			switch {
 			case err != nil:
 				report.Refused = append(report.Refused, Refusal{setting, err})

@@ -31,9 +31,11 @@ const (
 	// Exclusive is cpuset.cpus.exclusive, Partition is cpuset.cpus.partition of the cgroup v2 directory <name>.
 	Exclusive Kind = "exclusive"
 	Partition Kind = "partition"
-	// Thread is the affinity of the thread <tid>:<start time>. OwnThread is one of a container itself, which is no knob.
+	// Thread is the affinity of the thread <tid>:<start time>. OwnThread is one of a container itself, ByRule what a thread rule
+	// gives one; these are no knobs.
 	Thread    Kind = "thread"
 	OwnThread Kind = "own-thread"
+	ByRule    Kind = "rule"
 	// WakeLatency is power/pm_qos_resume_latency_us of CPU <name>, in microseconds: "n/a" allows no sleep state, 0 any.
 	WakeLatency Kind = "wake-latency"
 	// FairServer is sched/fair_server/cpu<name>/runtime in debugfs, in nanoseconds.

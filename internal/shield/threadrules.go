@@ -3,6 +3,7 @@ package shield
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -191,6 +192,11 @@ func (g Grant) Place(name string, now ThreadPlace) (want ThreadPlace, ours bool)
 		}
 	}
 	return now, false
+}
+
+// MayRunRealTime says whether threads of it are to run as fifo or rr: its first one, those of its real-time part, or those of a rule.
+func (g Grant) MayRunRealTime() bool {
+	return g.Policy.HasPriority() || g.Mask != "" || slices.ContainsFunc(g.Threads, func(r ThreadRule) bool { return r.Policy.HasPriority() })
 }
 
 // RuledThread is one thread of a container with rules, as status and verify know it.

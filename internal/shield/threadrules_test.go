@@ -120,3 +120,19 @@ func place(t *testing.T, text string) (p ThreadPlace) {
 	}
 	return p
 }
+
+func TestAContainerRunsRealTimeByItsPolicyItsMaskOrItsRules(t *testing.T) {
+	for name, c := range map[string]struct {
+		grant Grant
+		want  bool
+	}{
+		"fifo": {Grant{Policy: FIFO}, true}, "deadline": {Grant{Policy: Deadline}, false}, "other": {Grant{Policy: Other}, false},
+		"divided": {Grant{Policy: Other, Mask: "^0"}, true},
+		"a rule":  {Grant{Policy: Other, Threads: []ThreadRule{{Policy: Batch}, {Policy: RR}}}, true},
+		"rules":   {Grant{Policy: Other, Threads: []ThreadRule{{Policy: Batch}}}, false},
+	} {
+		if got := c.grant.MayRunRealTime(); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}

@@ -23,6 +23,7 @@ func pageLimits(root host.Root, ledger *shield.Ledger, grant shield.Grant) []shi
 			limits = append(limits, shield.Limit{
 				What: fmt.Sprintf("huge pages: %d of %s on node %d are missing", -left, shield.PageSize(share.Size), share.Node),
 				Why:  "somebody took them, or made the pool smaller", Help: "reserve more in " + reconcile.KnobPath(share.Knob()),
+				Kind: shield.HugePagePool, Drift: true,
 			})
 		}
 	}

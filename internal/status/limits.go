@@ -104,14 +104,17 @@ func drift(what string, setting shield.Setting) shield.Limit {
 	return unlessFixed(setting, shield.Limit{What: fmt.Sprintf("%s is %q and should be %q", what, setting.Now, setting.Want)}, Changed)
 }
 
-// Changed is why a setting is not as it should be when nothing tells who changed it.
-const Changed = "somebody changed it"
+// Changed is why a setting is not as it should be when nothing tells who changed it, Reconcile what helps.
+const (
+	Changed   = "somebody changed it"
+	Reconcile = "rtshield reconcile"
+)
 
 // unlessFixed tells what this host cannot do from what somebody has changed since, and how.
 func unlessFixed(setting shield.Setting, limit shield.Limit, how string) shield.Limit {
 	limit.Kind, limit.Why = setting.Kind, setting.Fixed
 	if setting.Fixed == "" {
-		limit.Drift, limit.Why, limit.Help = true, how, "rtshield reconcile"
+		limit.Drift, limit.Why, limit.Help = true, how, Reconcile
 	}
 	return limit
 }
@@ -151,7 +154,7 @@ func strayLimits(root host.Root, grant shield.Grant) []shield.Limit {
 	}
 	return []shield.Limit{{
 		What: fmt.Sprintf("%d thread(s) of the container %s: %s", len(names), where, strings.Join(slices.Compact(names), ", ")),
-		Why:  "its program asked for that, or its cpuset was written (Linux before 6.2)", Help: "rtshield reconcile",
+		Why:  "its program asked for that, or its cpuset was written (Linux before 6.2)", Help: Reconcile,
 		Kind: shield.OwnThread, Drift: true,
 	}}
 }

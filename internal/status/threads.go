@@ -20,12 +20,13 @@ func addThreads(root host.Root, store shield.Store, grant shield.Grant, shown *G
 	}
 	if !watch.Runs(store) {
 		shown.Limits = append(shown.Limits, shield.Limit{
-			What: "threads that are born or renamed from now on keep what they have", Why: "the process that watches them was ended", Help: "rtshield reconcile",
+			What: "threads that are born or renamed from now on keep what they have", Why: "the process that watches them was ended", Help: Reconcile,
+			Kind: shield.ByRule, Drift: true,
 		})
 	}
 	threads, err := reconcile.Threads(root, grant)
 	if err != nil {
-		shown.Limits = append(shown.Limits, shield.Limit{What: "its threads are not compared with their rules", Why: err.Error()})
+		shown.Limits = append(shown.Limits, shield.Limit{Kind: shield.ByRule, What: "its threads are not compared with their rules", Why: err.Error()})
 	}
 	shown.Threads = threads
 	var misplaced []string
@@ -37,7 +38,8 @@ func addThreads(root host.Root, store shield.Store, grant shield.Grant, shown *G
 	if len(misplaced) > 0 {
 		shown.Limits = append(shown.Limits, shield.Limit{
 			What: fmt.Sprintf("%d thread(s) are not as their rule says: %s", len(misplaced), strings.Join(misplaced, ", ")),
-			Why:  "the program changed them, or the kernel refused", Help: "rtshield reconcile",
+			Why:  "the program changed them, or the kernel refused", Help: Reconcile,
+			Kind: shield.ByRule, Drift: true,
 		})
 	}
 }

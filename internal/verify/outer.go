@@ -3,8 +3,10 @@ package verify
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/rtshield/rtshield/internal/shield"
+	"github.com/rtshield/rtshield/internal/status"
 )
 
 // repair is what helps against most of what is broken.
@@ -31,20 +33,36 @@ func partsOf(grant shield.Grant) []part {
 	case claimed:
 		interrupts += ", but for those claimed"
 	}
+	exec := part{"exec", []shield.Kind{shield.OwnThread}, !grant.ExecCPUs.IsEmpty(),
+		fmt.Sprintf("runs on CPU %s, and the container's own threads do not", grant.ExecCPUs), false}
+	if grant.Mask != "" {
+		exec.name = "parts"
+		exec.what = fmt.Sprintf("exec and ordinary threads run on CPU %s, real-time ones on CPU %s", grant.Ordinary, grant.RealTimePart())
+	}
 	return []part{
 		{"partition", []shield.Kind{shield.Partition, shield.Exclusive}, grant.Level == shield.LevelPartition,
 			fmt.Sprintf("of type %s: the kernel lets no other task onto CPU %s", grant.Partition, held), false},
 		{"other tasks", []shield.Kind{shield.Thread, shield.Cpuset, shield.AllowedCPUs}, true,
 			fmt.Sprintf("are kept off CPU %s (level %s)", held, grant.Level), true},
-		{"exec", []shield.Kind{shield.OwnThread}, !grant.ExecCPUs.IsEmpty(),
-			fmt.Sprintf("runs on CPU %s, and the container's own threads do not", grant.ExecCPUs), false},
+		exec,
+		{"rules", []shield.Kind{shield.ByRule}, len(grant.Threads) > 0, "threads are as " + words(grant.Threads) + " says, and are watched", false},
 		{"interrupts", []shield.Kind{shield.IRQ, shield.IRQDefault, shield.Irqbalance}, grant.IRQ == "away" || claimed, interrupts, true},
 		{"kernel work", []shield.Kind{shield.Mask, shield.List}, true,
 			"unbound workqueues, watchdog and packet steering leave CPU " + held.String(), true},
 		{"budget", []shield.Kind{shield.RTBudget}, grant.Budget.Period > 0,
 			fmt.Sprintf("real-time threads have %d of %d µs, and so have the cgroups above", grant.Budget.Runtime, grant.Budget.Period), false},
 		{"power", shield.PowerKinds, grant.Power.String() != "", grant.Power.String(), false},
+		{"huge pages", []shield.Kind{shield.HugePagePool}, len(grant.HugePages) > 0, words(grant.HugePages), false},
+		{"cache", []shield.Kind{shield.L3Ways}, len(grant.Ways) > 0, fmt.Sprintf("no other task fills the ways %s of the L3", grant.Ways), false},
 	}
+}
+
+func words[T fmt.Stringer](list []T) string {
+	var words []string
+	for _, one := range list {
+		words = append(words, one.String())
+	}
+	return strings.Join(words, ", ")
 }
 
 // outerPromises tells of each part what status found: what somebody has changed is broken, the rest is what this host cannot.
@@ -76,7 +94,10 @@ func outerPromises(grant shield.Grant, limits []shield.Limit) []Promise {
 func ofLimit(name string, limit shield.Limit) Promise {
 	promise := Promise{Name: name, Mark: Cannot, What: limit.What, Why: limit.Why, Help: limit.Help}
 	if limit.Drift {
-		promise.Mark, promise.Help = Broken, repair
+		promise.Mark = Broken
+		if limit.Help == status.Reconcile {
+			promise.Help = repair
+		}
 	}
 	promise.kind = limit.Kind
 	return promise

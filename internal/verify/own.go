@@ -15,17 +15,19 @@ import (
 
 // seen is what was read of one container.
 type seen struct {
-	places, cpuset          []promise.Reading
-	nodes, thp, swap, bound *promise.Reading
-	quota                   *promise.Reading
-	throttled               string
-	first                   *sched.Attr // nil: its first thread has ended, and others run
-	firstErr                error
-	threads                 []thread
-	threadsErr              error
-	ownPIDs                 bool // it has a pid namespace of its own
-	throttle                shield.Budget
-	throttleBinds           bool
+	places, cpuset               []promise.Reading
+	nodes, thp, ksm, swap, bound *promise.Reading
+	quota                        *promise.Reading
+	throttled                    string
+	ways                         error       // its group of resctrl does not have its ways of the L3
+	first                        *sched.Attr // nil: its first thread has ended, and others run
+	ruled                        bool        // its program runs, and a rule is for its first thread
+	firstErr                     error
+	threads                      []thread
+	threadsErr                   error
+	ownPIDs                      bool // it has a pid namespace of its own
+	throttle                     shield.Budget
+	throttleBinds                bool
 }
 
 // ownPromises compares what a container has itself.
@@ -42,18 +44,25 @@ func ownPromises(grant shield.Grant, ceiling ceiling, now seen) []Promise {
 		kind    shield.Kind
 		what    string
 	}{
-		{now.bound, "", "bound to node " + grant.Mems.String()}, {now.thp, "", "no transparent huge pages"}, {now.swap, swapKind, "not swapped out"},
+		{now.bound, "", "bound to node " + grant.Mems.String()}, {now.thp, "", "no transparent huge pages"},
+		{now.ksm, "", "not merged with that of others"}, {now.swap, swapKind, "not swapped out"},
 	} {
 		if memory.reading != nil {
 			promises = append(promises, kept("memory", memory.kind, memory.what, *memory.reading))
 		}
 	}
 	if now.quota != nil {
-		what := "none on its CPUs"
+		what, by := "none on its CPUs", "one"
+		if grant.Share.Limited() {
+			what, by = grant.Share.String(), "it"
+		}
 		if now.throttled != "" {
-			what += "; one has held it up " + now.throttled + " times"
+			what += "; " + by + " has held it up " + now.throttled + " times"
 		}
 		promises = append(promises, kept("quota", quotaKind, what, *now.quota))
+	}
+	if len(grant.Ways) > 0 {
+		promises = append(promises, cachePromise(grant, now.ways))
 	}
 	if throttling, promised := throttlePromise(grant, now); promised {
 		promises = append(promises, throttling)
@@ -81,6 +90,13 @@ func kept(name string, kind shield.Kind, what string, readings ...promise.Readin
 	return Promise{Name: name, Mark: Holds, What: what}
 }
 
+func cachePromise(grant shield.Grant, broken error) Promise {
+	if broken != nil {
+		return Promise{Name: "cache", Mark: Broken, What: broken.Error(), Why: status.Changed, Help: "restart it: the runtime makes its group of resctrl"}
+	}
+	return Promise{Name: "cache", Mark: Holds, What: fmt.Sprintf("its group has the ways %s of the L3", grant.Ways)}
+}
+
 func firstThread(grant shield.Grant, now seen) Promise {
 	want := promise.Attr(grant)
 	switch {
@@ -88,6 +104,8 @@ func firstThread(grant shield.Grant, now seen) Promise {
 		return Promise{Name: "policy", Mark: Unknown, What: fmt.Sprintf("that of pid %d cannot be read", grant.Owner.PID), Why: now.firstErr.Error()}
 	case now.first == nil:
 		return Promise{Name: "policy", Mark: Holds, What: grant.PolicyText() + ", until its first thread ended"}
+	case now.ruled:
+		return ruledFirst(grant, now)
 	case *now.first != want:
 		return Promise{
 			Name: "policy", Mark: Broken, What: fmt.Sprintf("its first thread has %s and should have %s", policyText(*now.first), policyText(want)),
@@ -95,6 +113,24 @@ func firstThread(grant shield.Grant, now seen) Promise {
 		}
 	}
 	return Promise{Name: "policy", Mark: Holds, What: grant.PolicyText() + " of its first thread"}
+}
+
+// ruledFirst: where a rule is for the first thread, that says what it has.
+func ruledFirst(grant shield.Grant, now seen) Promise {
+	for _, t := range now.threads {
+		if t.tid != grant.Owner.PID {
+			continue
+		}
+		checked := t.check(grant)
+		if !checked.Misplaced() {
+			return Promise{Name: "policy", Mark: Holds, What: fmt.Sprintf("%s of its first thread, by %s", checked.Now, checked.Rule)}
+		}
+		return Promise{
+			Name: "policy", Mark: Broken, What: fmt.Sprintf("its first thread has %s and should have %s, by %s", checked.Now, checked.Want, checked.Rule),
+			Why: "its program or somebody else changed it", Help: repair,
+		}
+	}
+	return Promise{Name: "policy", Mark: Unknown, What: fmt.Sprintf("that of pid %d cannot be read", grant.Owner.PID), Why: "it is not among the threads of the container"}
 }
 
 // throttlePromise: the whole host's bound on real-time threads takes from them before Linux 6.12, later only with groups that have

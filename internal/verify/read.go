@@ -12,6 +12,7 @@ import (
 	"github.com/rtshield/rtshield/internal/host/sched"
 	"github.com/rtshield/rtshield/internal/host/task"
 	"github.com/rtshield/rtshield/internal/promise"
+	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
 )
 
@@ -40,11 +41,12 @@ func read(root host.Root, grant shield.Grant) seen {
 	} else if !host.Gone(err) {
 		now.firstErr = err
 	}
+	now.ruled = promise.Ruled(root, pid, grant)
 	now.places = promise.Places(root, pid, grant)
 	for _, part := range []struct {
 		read func(host.Root, int, shield.Grant) (promise.Reading, bool)
 		into **promise.Reading
-	}{{promise.THP, &now.thp}, {promise.Swap, &now.swap}, {promise.Bound, &now.bound}} {
+	}{{promise.THP, &now.thp}, {promise.KSM, &now.ksm}, {promise.Swap, &now.swap}, {promise.Bound, &now.bound}} {
 		if reading, ok := part.read(root, pid, grant); ok {
 			*part.into = &reading
 		}
@@ -52,6 +54,7 @@ func read(root host.Root, grant shield.Grant) seen {
 	if reading, throttled, ok := promise.Quota(root, pid, grant); ok {
 		now.quota, now.throttled = &reading, throttled
 	}
+	now.ways = reconcile.CheckWays(root, grant, pid)
 	ids, err := root.StatusField(pid, "NSpid")
 	now.ownPIDs = err == nil && len(strings.Fields(ids)) > 1
 	return now

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -29,10 +30,17 @@ func Repair(root host.Root, session *shield.Session, classes map[string]shield.C
 	if report, err = reconcile.Run(root, session); err != nil {
 		return report, mended, err
 	}
+	cameBack := false
 	for _, grant := range whole(root, session.Ledger) { // last: a real-time policy rests on a budget
-		mendThreads(root, grant, ceilingOf(grant, classes), note)
+		cameBack = mendThreads(root, grant, ceilingOf(grant, classes), note) || cameBack
 	}
-	return report, mended, nil
+	if !cameBack {
+		return report, mended, nil
+	}
+	// Before Linux 6.2 a thread that comes back into a cgroup may run on all CPUs of that, whatever its own were.
+	again, err := reconcile.Run(root, session)
+	report.Changed, report.Refused = append(report.Changed, again.Changed...), again.Refused
+	return report, mended, err
 }
 
 // whole gives the grants that live and are where they shall be.
@@ -52,7 +60,7 @@ type noter func(grant shield.Grant, what, was, now string, err error)
 func mendCgroup(root host.Root, grant shield.Grant, note noter) {
 	now := read(root, grant)
 	readings := now.cpuset
-	for _, reading := range []*promise.Reading{now.nodes, now.swap, now.quota} {
+	for _, reading := range []*promise.Reading{now.nodes, now.swap} {
 		if reading != nil {
 			readings = append(readings, *reading)
 		}
@@ -62,6 +70,11 @@ func mendCgroup(root host.Root, grant shield.Grant, note noter) {
 			note(grant, reading.File, reading.Now, reading.Want, root.Write(reading.Want, reading.File))
 		}
 	}
+	away := slices.ContainsFunc(now.places, func(place promise.Reading) bool { return !place.Kept() })
+	// What bounds a process that is elsewhere is not its container's, unless the grant names the cgroup.
+	if quota := now.quota; quota != nil && quota.Err == nil && !quota.Kept() && (!away || grant.Cgroups.CPU != "") {
+		note(grant, quota.File, quota.Now, quota.Want, promise.SetQuota(root, *quota, grant))
+	}
 	for _, reading := range now.places {
 		if reading.Err == nil && !reading.Kept() {
 			err := root.Write(fmt.Sprint(grant.Owner.PID), reading.File)
@@ -70,8 +83,9 @@ func mendCgroup(root host.Root, grant shield.Grant, note noter) {
 	}
 }
 
-// mendThreads gives the first thread its policy, and no other thread more than it may have.
-func mendThreads(root host.Root, grant shield.Grant, ceiling ceiling, note noter) {
+// mendThreads gives the first thread its policy, and no other thread more than it may have. Those with a rule have their places of
+// the reconcile before. cameBack says whether some had to be brought back into the container's cgroup.
+func mendThreads(root host.Root, grant shield.Grant, ceiling ceiling, note noter) (cameBack bool) {
 	now := read(root, grant)
 	lower := func(t thread, want sched.Attr) {
 		err := sched.Set(t.tid, want)
@@ -81,7 +95,7 @@ func mendThreads(root host.Root, grant shield.Grant, ceiling ceiling, note noter
 		note(grant, fmt.Sprintf("policy of thread %s", t), policyText(t.attr), policyText(want), err)
 	}
 	done := map[int]bool{}
-	if want := promise.Attr(grant); now.first != nil && *now.first != want {
+	if want := promise.Attr(grant); now.first != nil && !now.ruled && *now.first != want {
 		done[grant.Owner.PID] = true
 		note(grant, fmt.Sprintf("policy of pid %d", grant.Owner.PID), policyText(*now.first), policyText(want), promise.SetPolicy(grant.Owner.PID, grant))
 	}
@@ -102,4 +116,5 @@ func mendThreads(root host.Root, grant shield.Grant, ceiling ceiling, note noter
 			note(grant, fmt.Sprintf("CPUs of thread %s", t), t.cpus.String(), grant.Cpuset().String(), err)
 		}
 	}
+	return len(moved) > 0
 }

@@ -8,6 +8,7 @@ import (
 	"k8s.io/utils/cpuset"
 
 	"github.com/rtshield/rtshield/internal/host/sched"
+	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
 )
 
@@ -28,11 +29,26 @@ type ceiling struct {
 	deadline bool
 }
 
-// ceilingOf: a class that is not there any more leaves what was granted.
+// check compares a thread with the rules.
+func (t thread) check(grant shield.Grant) shield.RuledThread {
+	return grant.CheckThread(t.tid, t.name, reconcile.PlaceOf(t.attr, t.cpus))
+}
+
+// asRuled says whether a thread is just where the rule for its name puts it.
+func (t thread) asRuled(grant shield.Grant) bool {
+	checked := t.check(grant)
+	return checked.Rule != "" && !checked.Misplaced()
+}
+
+// ceilingOf: a class that is not there any more, or allows less by now, leaves what was granted.
 func ceilingOf(grant shield.Grant, classes map[string]shield.Class) ceiling {
 	class := classes[grant.Class]
+	priority := max(class.MaxPriority, grant.Priority, 0)
+	for _, rule := range grant.Threads {
+		priority = max(priority, rule.Priority)
+	}
 	return ceiling{
-		class: grant.Class, priority: uint32(max(class.MaxPriority, grant.Priority, 0)),
+		class: grant.Class, priority: uint32(priority),
 		deadline: class.Policy == shield.Deadline || grant.Policy == shield.Deadline,
 	}
 }
@@ -59,7 +75,8 @@ func leaving(grant shield.Grant, threads []thread) []thread {
 }
 
 // added gives the first threads of what exec added, which came in from outside, and run real-time though the class demotes
-// them. Without a pid namespace of the container's own, a process that its parent left behind looks the same.
+// them. Without a pid namespace of the container's own, a process that its parent left behind looks the same. One that is as its
+// rule says has that of the watcher, who knows the container's own: what exec added has no rule.
 func added(grant shield.Grant, now seen) []thread {
 	if grant.Exec == shield.Inherit || !now.ownPIDs {
 		return nil
@@ -69,7 +86,7 @@ func added(grant shield.Grant, now seen) []thread {
 		inside[t.pid] = true
 	}
 	return filter(now.threads, func(t thread) bool {
-		return t.tid == t.pid && t.pid != grant.Owner.PID && !inside[t.parent] && t.attr.RealTime()
+		return t.tid == t.pid && t.pid != grant.Owner.PID && !inside[t.parent] && t.attr.RealTime() && !t.asRuled(grant)
 	})
 }
 

@@ -75,6 +75,31 @@ func readV1(root host.Root, dir string) (limit Limit, err error) {
 	return limit, nil
 }
 
+// Set bounds a directory of the cpu controller, or lifts its bound with a Quota of zero. What is to be bounded otherwise is lifted
+// first: the kernel takes no burst above the quota, and on cgroup v1 no larger part of a CPU than those above have, also on
+// the way from one quota and period to others (EINVAL).
+func Set(root host.Root, dir string, limit Limit) error {
+	quota, period, burst := fmt.Sprint(limit.Quota), fmt.Sprint(limit.Period), fmt.Sprint(limit.Burst)
+	writes := [][2]string{{"cpu.cfs_quota_us", "-1"}, {"cpu.cfs_burst_us", burst}, {"cpu.cfs_period_us", period}, {"cpu.cfs_quota_us", quota}}
+	if _, err := root.Read(dir, "cpu.max"); err == nil {
+		writes = [][2]string{{"cpu.max", "max"}, {"cpu.max.burst", burst}, {"cpu.max", quota + " " + period}}
+	}
+	if limit.Quota == 0 {
+		writes = writes[:1]
+	}
+	for _, write := range writes {
+		file, value := write[0], write[1]
+		err := root.Write(value, dir, file)
+		if noBurst := strings.Contains(file, "burst") && limit.Burst == 0; noBurst && errors.Is(err, fs.ErrNotExist) {
+			continue // before Linux 5.14
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // number is 0 where there is no such file: no burst before Linux 5.14.
 func number(root host.Root, dir, file string) (int64, error) {
 	text, err := root.Read(dir, file)

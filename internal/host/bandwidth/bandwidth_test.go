@@ -41,6 +41,44 @@ func TestTheBoundIsReadOnBothVersions(t *testing.T) {
 	}
 }
 
+func TestABoundIsSetAndLiftedOnBothVersions(t *testing.T) {
+	for name, c := range map[string]struct {
+		before map[string]string
+		limit  Limit
+		after  map[string]string
+	}{
+		"v2": {
+			map[string]string{"cpu.max": "max 100000", "cpu.max.burst": "9"}, Limit{30000, 50000, 7},
+			map[string]string{"cpu.max": "30000 50000", "cpu.max.burst": "7"},
+		},
+		"v2 lifted": {map[string]string{"cpu.max": "30000 50000", "cpu.max.burst": "7"}, Limit{}, map[string]string{"cpu.max": "max", "cpu.max.burst": "7"}},
+		"v1": {
+			map[string]string{"cpu.cfs_quota_us": "-1", "cpu.cfs_period_us": "100000", "cpu.cfs_burst_us": "9"}, Limit{30000, 50000, 7},
+			map[string]string{"cpu.cfs_quota_us": "30000", "cpu.cfs_period_us": "50000", "cpu.cfs_burst_us": "7"},
+		},
+		"v1 lifted": {map[string]string{"cpu.cfs_quota_us": "30000", "cpu.cfs_period_us": "50000"}, Limit{Period: 100000}, map[string]string{"cpu.cfs_quota_us": "-1", "cpu.cfs_period_us": "50000"}},
+		"before 5.14": {
+			map[string]string{"cpu.cfs_quota_us": "-1", "cpu.cfs_period_us": "100000"}, Limit{Quota: 30000, Period: 50000},
+			map[string]string{"cpu.cfs_quota_us": "30000", "cpu.cfs_period_us": "50000"},
+		},
+	} {
+		root := tree(t, c.before)
+		if err := Set(root, "/", c.limit); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		for file, want := range c.after {
+			if now, err := root.Read(file); err != nil || now != want {
+				t.Errorf("%s: %s is %q, want %q: %v", name, file, now, want, err)
+			}
+		}
+	}
+	for name, before := range map[string]map[string]string{"no burst": {"cpu.max": "max 100000"}, "no bound": {"cpu.stat": ""}} {
+		if err := Set(tree(t, before), "/", Limit{30000, 50000, 7}); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
 func TestTheTightestBoundAboveIsFound(t *testing.T) {
 	root := tree(t, map[string]string{
 		"/m/cpu.cfs_quota_us": "10", "/m/cpu.cfs_period_us": "100000",
