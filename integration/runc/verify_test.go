@@ -18,6 +18,7 @@ import (
 
 	"github.com/rtshield/rtshield/integration/runc/rig"
 	"github.com/rtshield/rtshield/integration/testhost"
+	"github.com/rtshield/rtshield/integration/threads"
 	"github.com/rtshield/rtshield/internal/verify"
 )
 
@@ -150,7 +151,7 @@ func TestVerifyNamesEachSabotageAndRepairMendsIt(t *testing.T) {
 			enter(r, rogue, guest)
 		}, []string{"other tasks: " + rogue + "/cpuset.cpus is"}},
 		{"the real-time budget", write(own("cpu", "cpu.rt_runtime_us"), "1000"), []string{"budget: ", "rtshield-test/a/web/cpu.rt_runtime_us is"}},
-		{"a quota", write(own("cpu", "cpu.cfs_quota_us"), "50000"), []string{"quota: cpu.cfs_quota_us of ", `is "50000" and should be "-1"`}},
+		{"a quota", write(own("cpu", "cpu.cfs_quota_us"), "50000"), []string{"quota: cpu.cfs_quota_us of ", `is "50% of a CPU (50ms in each 100ms)" and should be "no bound"`}},
 		{"its own cpuset", write(own("cpuset", "cpuset.cpus"), "0-1"), []string{"cpuset: cpuset.cpus of ", `is "0-1" and should be "1"`}},
 		{"another policy", func() { schedule(r, pid, unix.SCHED_NORMAL, 0) }, []string{"policy: its first thread has other and should have fifo 50"}},
 		{"a lower priority", func() { schedule(r, pid, unix.SCHED_FIFO, 10) }, []string{"policy: its first thread has fifo 10"}},
@@ -258,6 +259,144 @@ func TestVerifyReadsWhatWasPromisedOfMemory(t *testing.T) {
 	r.Eventual(func() error { return programIs(pid, "/bin/busybox") })
 	promised("started")
 	r.End("web")
+}
+
+// holding gives what the promises of a name say of the only container, those that hold.
+func holding(report verify.Report, name string) string {
+	var held []string
+	for _, promise := range report.Containers[0].Promises {
+		if promise.Mark == verify.Holds && promise.Name == name {
+			held = append(held, promise.What)
+		}
+	}
+	return strings.Join(held, "; ")
+}
+
+func TestVerifyKnowsBandwidths(t *testing.T) {
+	r := newest(t)
+	pid := r.Detach("web", r.Bundle("web", rig.Class("batch"), bandwidth("30%", "cpu-period", "50ms", "cpu-burst", "10%")))
+	const given, promised = "15000/50000/5000", "30% of a CPU (15ms in each 50ms, and 5ms more of what was left before)"
+	report := verified(r, 0)
+	has(r, "at first", holding(report, "quota"), promised)
+	if found := broken(report); len(found) > 0 || report.Totals[verify.Unknown] > 0 {
+		r.Errorf("at first: %q, %+v", found, report.Totals)
+	}
+	for _, sabotage := range []struct{ file, value, now string }{
+		{"cpu.cfs_quota_us", "10000", "20% of a CPU (10ms in each 50ms, and 5ms more of what was left before)"},
+		{"cpu.cfs_quota_us", "-1", "no bound"},
+		{"cpu.cfs_period_us", "100000", "15% of a CPU (15ms in each 100ms, and 5ms more of what was left before)"},
+		{"cpu.cfs_burst_us", "0", "30% of a CPU (15ms in each 50ms)"},
+	} {
+		put(r, rig.Cgroup("cpu", rig.CgroupParent+"/web", sabotage.file), sabotage.value)
+		found := broken(verified(r, 1))
+		if len(found) != 1 {
+			r.Errorf("%s = %s: %q", sabotage.file, sabotage.value, found)
+		}
+		has(r, sabotage.file, strings.Join(found, "; "), "quota: cpu.cfs_quota_us of ", fmt.Sprintf("is %q and should be %q", sabotage.now, promised))
+		mended := verified(r, 0, "--repair")
+		if now := quota(r, "web"); now != given || len(broken(mended)) > 0 {
+			r.Errorf("%s = %s: after %q the kernel gives it %s, want %s; broken %q", sabotage.file, sabotage.value, mended.Repaired, now, given, broken(mended))
+		}
+	}
+	// Where nothing bounds it.
+	enter(r, filepath.Dir(rig.Cgroup("cpu", "/", "x")), pid)
+	has(r, "elsewhere", strings.Join(broken(verified(r, 1)), "; "), fmt.Sprintf("cpuset: the cgroup of pid %d is ", pid))
+	verified(r, 0, "--repair")
+	if cgroup := r.Text(fmt.Sprintf("/proc/%d/cgroup", pid)); strings.Count(cgroup, rig.CgroupParent+"/web") < 2 || quota(r, "web") != given {
+		r.Errorf("after repair it is in %s, with %s", cgroup, quota(r, "web"))
+	}
+	r.End("web")
+
+	if len(budgets(rig.CgroupParent)) > 0 {
+		r.Detach("fast", r.Bundle("fast", rig.Class("fifo"), rig.Annotate("rt-bandwidth", "40%")))
+		report := verified(r, 0)
+		has(r, "a budget", holding(report, "budget"), "real-time threads have 400000 of 1000000 µs")
+		has(r, "a budget", holding(report, "quota"), "none on its CPUs")
+		r.End("fast")
+	}
+	r.AsBefore("after delete")
+}
+
+func TestVerifyKnowsThreadRules(t *testing.T) {
+	r := rig.New(t, testhost.Runc(t), parted)
+	named := newNamed(r)
+	pid := begun(r, r.Bundle("web", mask, rules, named.Edit))
+	report := verified(r, 0)
+	if found := broken(report); len(found) > 0 || report.Totals[verify.Unknown] > 0 {
+		r.Errorf("at first: %q, %+v", found, report.Totals)
+	}
+	has(r, "at first", holding(report, "policy"), "other of its first thread")
+	has(r, "at first", holding(report, "rules"), "threads are as ctl-*=fifo:80@0, io-*=rr:40@0 says, and are watched")
+	has(r, "at first", holding(report, "parts"), "exec and ordinary threads run on CPU 0, real-time ones on CPU 1")
+	find := func(name string) int {
+		r.Helper()
+		tid, err := threads.Find(pid, name)
+		if err != nil {
+			r.Fatal(err)
+		}
+		return tid
+	}
+	for _, sabotage := range []struct {
+		name, words string
+		do          func()
+	}{
+		{"pinned anew", "rules: 1 thread(s) are not as their rule says: ctl-0 has fifo 80 on 0, not fifo 80 on 1: ", func() { pin(r, find("ctl-0"), 0) }},
+		{"made ordinary", "rules: 1 thread(s) are not as their rule says: io-0 has other on 1, not rr 40 on 1: ", func() { schedule(r, find("io-0"), unix.SCHED_NORMAL, 0) }},
+		{"raised", "threads: thread ", func() { schedule(r, find("ctl-0"), unix.SCHED_FIFO, 95) }},
+		{"its first thread raised", "policy: its first thread has fifo 20 and should have other", func() { schedule(r, pid, unix.SCHED_FIFO, 20) }},
+	} {
+		sabotage.do()
+		has(r, sabotage.name, strings.Join(broken(verified(r, 1)), "; "), sabotage.words)
+		if mended := verified(r, 0, "--repair"); len(broken(mended)) > 0 {
+			r.Errorf("%s: after %q %q is broken", sabotage.name, mended.Repaired, broken(mended))
+		}
+		if err := threads.Differ(pid, placed); err != nil {
+			r.Errorf("%s: after repair: %v", sabotage.name, err)
+		}
+	}
+	testhost.Kill9(r, watcher(r))
+	noWatcher(r, "killed")
+	has(r, "without a watcher", strings.Join(broken(verified(r, 1)), "; "), "rules: threads that are born or renamed from now on keep what they have: the process that watches them was ended")
+	noWatcher(r, "verify changes nothing")
+	has(r, "repair", strings.Join(verified(r, 0, "--repair").Repaired, "; "), "started the process that gives threads what their rules say")
+	watcher(r)
+	r.End("web")
+	noWatcher(r, "after delete")
+	r.AsBefore("after delete")
+}
+
+func TestVerifyComparesAFirstThreadThatARuleIsForWithThat(t *testing.T) {
+	r := newest(t)
+	named := newNamed(r)
+	pid := r.Detach("web", r.Bundle("web", rig.Annotate("class", "fifo", "threads", "ctl-*=fifo:80@0, named=batch"), named.Edit))
+	want := map[string]string{"ctl-0": "FIFO 80 on 1", "named": "BATCH 0 on 1"}
+	r.Eventual(func() error { return threads.Differ(pid, want) })
+	has(r, "at first", holding(verified(r, 0), "policy"), "batch on 1 of its first thread, by named=batch")
+	schedule(r, pid, unix.SCHED_FIFO, 20)
+	has(r, "raised", strings.Join(broken(verified(r, 1)), "; "), "policy: its first thread has fifo 20 on 1 and should have batch on 1, by named=batch", "rules: 1 thread(s)")
+	if mended := verified(r, 0, "--repair"); len(broken(mended)) > 0 {
+		r.Errorf("after %q %q is broken", mended.Repaired, broken(mended))
+	}
+	if err := threads.Differ(pid, want); err != nil {
+		r.Error(err)
+	}
+	r.End("web")
+	noWatcher(r, "after delete")
+	r.AsBefore("after delete")
+}
+
+func TestVerifyNamesHugePagesThatAreGone(t *testing.T) {
+	withPages(t, 1, testhost.Options{Classes: reserving}, func(r *rig.Rig) {
+		r.Detach("b", r.Bundle("b", with("fifo", "hugepages", "2Mi=4")...))
+		has(r, "at first", holding(verified(r, 0), "huge pages"), "2Mi=4 on node 0 (3 reserved for it)")
+		put(r, allPool, "3")
+		has(r, "a smaller pool", strings.Join(broken(verified(r, 1)), "; "), "huge pages: ", allPool+` is "3" and should be "4"`)
+		if mended := verified(r, 0, "--repair"); len(broken(mended)) > 0 {
+			r.Errorf("after %q %q is broken", mended.Repaired, broken(mended))
+		}
+		r.End("b")
+		r.AsBefore("after delete")
+	})
 }
 
 func TestVerifySaysWhatItCannotLookAt(t *testing.T) {

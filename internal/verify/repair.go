@@ -97,7 +97,11 @@ func mendThreads(root host.Root, grant shield.Grant, ceiling ceiling, note noter
 	done := map[int]bool{}
 	if want := promise.Attr(grant); now.first != nil && !now.ruled && *now.first != want {
 		done[grant.Owner.PID] = true
-		note(grant, fmt.Sprintf("policy of pid %d", grant.Owner.PID), policyText(*now.first), policyText(want), promise.SetPolicy(grant.Owner.PID, grant))
+		err := promise.SetPolicy(grant.Owner.PID, grant)
+		if err == nil && grant.Mask != "" { // in real time it did not belong where it is at home
+			_, err = reconcile.Pin(grant.Owner.PID, grant)
+		}
+		note(grant, fmt.Sprintf("policy of pid %d", grant.Owner.PID), policyText(*now.first), policyText(want), err)
 	}
 	for _, t := range added(grant, now) {
 		done[t.tid] = true

@@ -4,10 +4,14 @@ package guest_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/rtshield/rtshield/integration/threads"
 	"github.com/rtshield/rtshield/internal/host"
 	"github.com/rtshield/rtshield/internal/verify"
 )
@@ -76,7 +80,7 @@ func TestVerifyNamesEachSabotageAndRepairMendsIt(t *testing.T) {
 		}
 		if unified() {
 			r.put(dir+"/cpu.max", "50000 100000")
-			r.sabotaged("a quota", "quota: cpu.max of "+dir, `is "50000" and should be "max"`)
+			r.sabotaged("a quota", "quota: cpu.max of "+dir, `is "50% of a CPU (50ms in each 100ms)" and should be "no bound"`)
 		}
 		if !host.System.AtLeast(6, 12) {
 			const knob = "/proc/sys/kernel/sched_rt_runtime_us"
@@ -97,6 +101,51 @@ func TestVerifyNamesEachSabotageAndRepairMendsIt(t *testing.T) {
 				return find(broken, "interrupts: irqbalance may bring interrupts to CPU ")
 			})
 			r.sabotaged("irqbalance", "interrupts: irqbalance may bring interrupts to CPU ")
+		}
+		r.end("a")
+		r.forgets()
+	})
+}
+
+func TestVerifyKnowsBandwidthsAndThreadRules(t *testing.T) {
+	onRunc(t, func(r *rig) {
+		named, err := threads.New(r.dir+"/threads", "/usr/local/bin/named")
+		if err != nil {
+			r.Fatal(err)
+		}
+		pid := r.begin("run", "a", class("fifo"), named.Edit, annotate("cpus", "3", "smt", "prefer", "realtime-mask", "^0",
+			"threads", "ctl-*=fifo:80@0, io-*=rr:40@1", "cpu-bandwidth", "150%"))
+		all := r.grant("a").CPUs.List()
+		placed := map[string]string{
+			"ctl-0": fmt.Sprintf("FIFO 80 on %d", all[1]), "io-0": fmt.Sprintf("RR 40 on %d", all[2]),
+			"log": fmt.Sprintf("OTHER 0 on %d", all[0]), "named": fmt.Sprintf("OTHER 0 on %d", all[0]),
+		}
+		r.eventually(func() error { return threads.Differ(pid, placed) })
+		if status, broken := r.verified(); status != 0 {
+			r.Fatalf("at first: status %d, %q", status, broken)
+		}
+		dir, file, lifted := mount+"/cpu"+parent+"/a", "cpu.cfs_quota_us", "-1"
+		if unified() {
+			dir, file, lifted = mount+parent+"/a", "cpu.max", "max"
+		}
+		given := r.bound("a")
+		r.put(dir+"/"+file, lifted)
+		r.sabotaged("no bound", "quota: "+file+" of "+dir, `is "no bound" and should be "150% of a CPU (150ms in each 100ms)"`)
+		if now := r.bound("a"); now != given {
+			r.Errorf("after a repair the kernel gives it %s, want %s", now, given)
+		}
+		tid, err := threads.Find(pid, "ctl-0")
+		if err != nil {
+			r.Fatal(err)
+		}
+		var other unix.CPUSet
+		other.Set(all[2])
+		if err := unix.SchedSetaffinity(tid, &other); err != nil {
+			r.Fatal(err)
+		}
+		r.sabotaged("a ruled thread elsewhere", "rules: 1 thread(s) are not as their rule says: ", fmt.Sprintf("ctl-0 has fifo 80 on %d, not fifo 80 on %d", all[2], all[1]))
+		if err := threads.Differ(pid, placed); err != nil {
+			r.Error(err)
 		}
 		r.end("a")
 		r.forgets()
