@@ -49,6 +49,9 @@ func CPUs(root host.Root, pid int, grant shield.Grant) []Reading {
 
 // Ruled says whether a container's program runs and its first thread is the watcher's: a rule has its name.
 func Ruled(root host.Root, pid int, grant shield.Grant) bool {
+	if len(grant.Threads) == 0 {
+		return false
+	}
 	stat, err := task.Read(root, pid)
 	return err == nil && stat.Comm != grant.Starting && grant.Rule(stat.Comm) != nil
 }
