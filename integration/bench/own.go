@@ -18,7 +18,7 @@ const workLimit = 15 * time.Millisecond
 
 // work is how long rtshield's own processes take in create and delete of a shielded container, the hooks included, beyond
 // those of an ordinary one with hooks that find nothing to do. The last rows of the table have more in them: what runc and the
-// kernel do takes longer once only the housekeeping CPUs are left for it.
+// kernel take longer meanwhile.
 func (f *field) work(ctx context.Context, pairs int) (time.Duration, error) {
 	own := func(bundle string) func(context.Context) (time.Duration, error) {
 		life := f.life(f.rtshield, bundle)
