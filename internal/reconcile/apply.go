@@ -50,7 +50,6 @@ type Refusal struct {
 //
 // A refused setting is in the report, not an error: whether it breaks a promise is for the caller to say.
 func Run(root host.Root, session *shield.Session) (Report, error) {
-	born := root.LastBorn()
 	report := Report{Dropped: sweep(root, session.Ledger)}
 	adoptLeftover(root, session.Ledger)
 	if err := makeIdle(root, session.Ledger); err != nil {
@@ -79,7 +78,7 @@ func Run(root host.Root, session *shield.Session) (Report, error) {
 	session.Unmovable, report.before = nil, session.Unmovable
 	apply(root, session, settings, &report)
 	// Threads come last: shrinking and widening cpusets moves them too.
-	if err := moveThreads(root, session, seen.Online, born, &report); err != nil {
+	if err := moveThreads(root, session, seen.Online, &report); err != nil {
 		return report, err
 	}
 	if err := errors.Join(keepOwn(root, session.Ledger, &report), placeThreads(root, session.Ledger, &report)); err != nil {

@@ -19,11 +19,12 @@ import (
 	"github.com/rtshield/rtshield/internal/shield"
 )
 
-// moveThreads moves threads until no one is left: others are born of them meanwhile. It looks once where none was since born
-// was read, long before: a fork that had begun then is over. To another cgroup a thread may have gone, which gives it what its
-// new cpuset has, but at level affinity.
-func moveThreads(root host.Root, session *shield.Session, online cpuset.CPUSet, born string, report *Report) error {
-	done := map[int]bool{} // by id: looked at in an earlier round
+// moveThreads moves threads until no one is left: others are born of them meanwhile. It looks once where none was: a thread has
+// its number a moment before its cgroup lists it, and the first list is read longer than that after born. To another cgroup a
+// thread may have gone, which gives it what its new cpuset has, but at level affinity.
+func moveThreads(root host.Root, session *shield.Session, online cpuset.CPUSet, report *Report) error {
+	born := root.LastBorn() // not before: writing the mask of workqueues starts kernel threads
+	done := map[int]bool{}  // by id: looked at in an earlier round
 	once := born != "" && !session.AnyLevel(shield.LevelAffinity)
 	for round := range 4 {
 		seen := emptyObservation()
