@@ -55,11 +55,12 @@ func UnknownError(root host.Root, store shield.Store, ledger *shield.Ledger) err
 	if err := errors.Join(err, lostError(store, unknown[store.Dir])); err != nil {
 		return err
 	}
-	for _, other := range slices.Sorted(maps.Keys(unknown)) {
-		return fmt.Errorf("the ledger in %s has granted CPUs of this host, to cgroup %s, and a host has one ledger: give [runtime] state the same directory, or delete that container first",
-			other, strings.Join(unknown[other], ", "))
+	if len(unknown) == 0 {
+		return nil
 	}
-	return nil
+	other := slices.Sorted(maps.Keys(unknown))[0]
+	return fmt.Errorf("the ledger in %s has granted CPUs of this host, to cgroup %s, and a host has one ledger: give [runtime] state the same directory, or delete that container first",
+		other, strings.Join(unknown[other], ", "))
 }
 
 // marked finds the cgroups of running containers that bear a ledger's mark and that this one does not know, by ledger.
