@@ -66,7 +66,7 @@ func agrees(r *rig.Rig, foreseen, real shield.Grant) {
 	foreseen.Limits, real.Limits = nil, nil // explain adds those of the interrupts, which status computes
 	for _, grant := range []*shield.Grant{&foreseen, &real} {
 		grant.Owner, grant.Bound, grant.Created, grant.Cgroups = shield.Owner{}, false, foreseen.Created, shield.Cgroups{}
-		grant.Start = nil
+		grant.Start, grant.Helper, grant.Throttle = nil, shield.Owner{}, shield.Budget{}
 	}
 	x, _ := json.Marshal(foreseen)
 	y, _ := json.Marshal(real)

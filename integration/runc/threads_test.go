@@ -120,8 +120,9 @@ func TestThreadsRunAsTheirRulesSay(t *testing.T) {
 			"exec":      func() rig.Result { return r.OCI("exec", "web", "/bin/true") },
 			"update":    func() rig.Result { return engine(r, "web", `{"memory": {"limit": 67108864}}`) },
 		} {
-			testhost.Kill9(r, watcher(r))
-			noWatcher(r, "killed")
+			killed := watcher(r)
+			testhost.Kill9(r, killed)
+			testhost.Ended(r, 10*time.Second, killed)
 			if err := threads.Differ(pid, placed); err != nil {
 				r.Errorf("the watcher was killed: %v", err)
 			}

@@ -20,12 +20,13 @@ func Kill9(t testing.TB, pids ...int) {
 	}
 }
 
-// Ended waits until a process runs no more, whether or not somebody has asked for its status.
+// Ended waits until a process runs no more, whether or not somebody has asked for its status. Its first thread may be a zombie
+// while others still go, and with them its files are open and its locks held.
 func Ended(t testing.TB, timeout time.Duration, pid int) {
 	t.Helper()
 	Eventually(t, timeout, func() error {
 		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-		if err == nil && !strings.Contains(string(status), "State:\tZ") {
+		if err == nil && !(strings.Contains(string(status), "State:\tZ") && strings.Contains(string(status), "Threads:\t1\n")) {
 			return fmt.Errorf("pid %d is still there", pid)
 		}
 		return nil

@@ -152,7 +152,9 @@ func boot(t *testing.T, kernel Kernel, variant Variant, payload Payload) Column 
 			break
 		}
 		column.Early++
-		fmt.Printf("progress: VM %s crashed (%v) and boots again\n", variant.Name, column.Err)
+		lines := bytes.Split(bytes.TrimSpace(console), []byte("\n"))
+		fmt.Printf("progress: VM %s crashed (%v) and boots again; its last words:\n%s\n", variant.Name, column.Err,
+			bytes.Join(lines[max(0, len(lines)-40):], []byte("\n")))
 	}
 	_ = os.Remove(initramfs)
 	failed := 0

@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
 	"k8s.io/utils/cpuset"
 
+	"github.com/rtshield/rtshield/integration/testhost"
 	"github.com/rtshield/rtshield/integration/threads"
 	"github.com/rtshield/rtshield/internal/shield"
 )
@@ -62,16 +62,8 @@ func TestThreadsRunAsTheirRulesSay(t *testing.T) {
 		if place, err := threads.Place(watchers[0]); err != nil || place != "OTHER 0 on "+house.String() {
 			r.Errorf("the watcher is %s, %v", place, err)
 		}
-		if err := unix.Kill(watchers[0], unix.SIGKILL); err != nil {
-			r.Fatal(err)
-		}
-		gone := func() error {
-			if left := threads.Watchers(state); len(left) > 0 {
-				return fmt.Errorf("watchers %v", left)
-			}
-			return nil
-		}
-		r.eventually(gone)
+		testhost.Kill9(r, watchers[0])
+		testhost.Ended(r, patience, watchers[0])
 		if err := threads.Differ(pid, placed); err != nil {
 			r.Errorf("the watcher was killed: %v", err)
 		}
@@ -87,7 +79,12 @@ func TestThreadsRunAsTheirRulesSay(t *testing.T) {
 		})
 		r.must(r.oci("exec", "a", "/bin/true"))
 		r.end("a")
-		r.eventually(gone)
+		r.eventually(func() error {
+			if left := threads.Watchers(state); len(left) > 0 {
+				return fmt.Errorf("watchers %v", left)
+			}
+			return nil
+		})
 		r.asBefore("after delete")
 	})
 }
