@@ -2,12 +2,13 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/rtshield/rtshield/internal/host/procevents"
 )
 
 func TestMedian(t *testing.T) {
@@ -77,20 +78,15 @@ func TestOnlyTheProgramsOwnTimeIsAddedUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pid := uint32(os.Getpid())
-	event := func(what uint32, at time.Duration, thread, process uint32) []byte {
-		text := make([]byte, 40)
-		binary.NativeEndian.PutUint32(text, what)
-		binary.NativeEndian.PutUint64(text[8:], uint64(at))
-		binary.NativeEndian.PutUint32(text[16:], thread)
-		binary.NativeEndian.PutUint32(text[20:], process)
-		return text
+	pid := os.Getpid()
+	event := func(what uint32, at time.Duration, thread, process int) procevents.Event {
+		return procevents.Event{What: what, At: at, TID: thread, PID: process}
 	}
 	const another = 1 // init is another program
-	w := &watcher{program: self, began: map[uint32]uint64{}}
-	for _, e := range [][]byte{
-		event(eventExec, 100, another, another), event(eventExec, 200, pid, pid), event(eventExit, 250, pid+1, pid),
-		event(eventExit, 300, another, another), event(eventExit, 500, pid, pid), event(eventExit, 600, pid, pid),
+	w := &watcher{program: self, began: map[int]time.Duration{}}
+	for _, e := range []procevents.Event{
+		event(procevents.Exec, 100, another, another), event(procevents.Exec, 200, pid, pid), event(procevents.Exit, 250, pid+1, pid),
+		event(procevents.Exit, 300, another, another), event(procevents.Exit, 500, pid, pid), event(procevents.Exit, 600, pid, pid),
 	} {
 		w.event(e)
 	}
@@ -98,7 +94,7 @@ func TestOnlyTheProgramsOwnTimeIsAddedUp(t *testing.T) {
 		t.Errorf("ran from 200 to 500 ns: got %v", w.sum)
 	}
 	w.began[another] = 1000
-	w.event(event(eventExec, 1070, another, another))
+	w.event(event(procevents.Exec, 1070, another, another))
 	if w.sum != 370 {
 		t.Errorf("was another program 70 ns later: got %v in all", w.sum)
 	}

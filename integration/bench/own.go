@@ -2,15 +2,15 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rtshield/rtshield/internal/host/procevents"
 )
 
 // workLimit is for what is done in create and delete together.
@@ -28,7 +28,8 @@ func (f *field) work(ctx context.Context, pairs int) (time.Duration, error) {
 				return 0, err
 			}
 			_, err = life(ctx)
-			return w.stop(), err
+			sum, lost := w.total()
+			return sum, errors.Join(err, lost)
 		}
 	}
 	r, err := benchCase{runc: own("idle"), rtshield: own("shielded")}.measure(ctx, pairs)
@@ -36,93 +37,71 @@ func (f *field) work(ctx context.Context, pairs int) (time.Duration, error) {
 }
 
 // watcher adds up the time of all processes of one program, each from its exec to its end, or until it becomes another
-// program. The kernel's process events (CONFIG_PROC_EVENTS, connector(7)) tell when, and slow down nobody, as a tracer would.
+// program. The kernel's process events tell when, and slow down nobody, as a tracer would.
 type watcher struct {
-	program string
-	socket  int
-	end     chan struct{}
-	began   map[uint32]uint64 // by process, in ns since boot
-	sum     time.Duration
+	program   string
+	events    *procevents.Listener
+	stop, end chan struct{}
+	began     map[int]time.Duration // by process
+	sum       time.Duration
+	err       error
 }
 
-// Of linux/cn_proc.h.
-const (
-	cnIdxProc, cnValProc = 1, 1
-	listen               = 1 // PROC_CN_MCAST_LISTEN
-	eventExec            = 0x2
-	eventExit            = 0x80000000
-)
-
 func watch(program string) (*watcher, error) {
-	socket, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.NETLINK_CONNECTOR)
+	events, err := procevents.Open()
 	if err != nil {
-		return nil, fmt.Errorf("process events: %w", err)
+		return nil, err
 	}
-	w := &watcher{program: program, socket: socket, end: make(chan struct{}), began: map[uint32]uint64{}}
-	order := binary.NativeEndian
-	message := make([]byte, unix.NLMSG_HDRLEN+24) // struct nlmsghdr, struct cn_msg, the operation
-	order.PutUint32(message[0:], uint32(len(message)))
-	order.PutUint16(message[4:], unix.NLMSG_DONE)
-	order.PutUint32(message[16:], cnIdxProc)
-	order.PutUint32(message[20:], cnValProc)
-	order.PutUint16(message[32:], 4)
-	order.PutUint32(message[36:], listen)
-	err = errors.Join(
-		unix.Bind(socket, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: cnIdxProc}),
-		unix.SetsockoptTimeval(socket, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 20000}),
-		unix.Sendto(socket, message, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}),
-	)
-	if err != nil {
-		unix.Close(socket)
-		return nil, fmt.Errorf("process events: %w", err)
-	}
+	w := &watcher{program: program, events: events, stop: make(chan struct{}), end: make(chan struct{}), began: map[int]time.Duration{}}
 	go w.receive()
 	return w, nil
 }
 
-// receive ends a moment after stop was called, when no event is left.
+// receive ends once total was called and no event is left.
 func (w *watcher) receive() {
-	defer close(w.end)
-	buffer := make([]byte, 4096)
-	for {
-		n, _, err := unix.Recvfrom(w.socket, buffer, 0)
-		switch {
-		case errors.Is(err, unix.EAGAIN):
-			select {
-			case w.end <- struct{}{}:
-				return
-			default:
-			}
-		case err == nil && n >= unix.NLMSG_HDRLEN+20+24:
-			w.event(buffer[unix.NLMSG_HDRLEN+20 : n])
+	for ended := false; w.err == nil; {
+		var events []procevents.Event
+		events, w.err = w.events.Read()
+		for _, event := range events {
+			w.event(event)
+		}
+		if len(events) > 0 {
+			continue
+		}
+		if ended {
+			break
+		}
+		select {
+		case <-w.stop:
+			ended = true // the last event may be on its way
+			time.Sleep(20 * time.Millisecond)
+		default:
+			_, _ = unix.Poll([]unix.PollFd{{Fd: int32(w.events.FD), Events: unix.POLLIN}}, 20)
 		}
 	}
+	w.events.Close()
+	close(w.end)
 }
 
-// event takes a struct proc_event: what, cpu, the time in ns, and for exec and exit the thread and its process.
-func (w *watcher) event(event []byte) {
-	order := binary.NativeEndian
-	what, at := order.Uint32(event), order.Uint64(event[8:])
-	thread, process := order.Uint32(event[16:]), order.Uint32(event[20:])
-	began, ours := w.began[process]
+func (w *watcher) event(event procevents.Event) {
+	began, ours := w.began[event.PID]
 	switch {
-	case what == eventExec:
-		if program, _ := os.Readlink(filepath.Join("/proc", strconv.Itoa(int(process)), "exe")); program == w.program {
-			w.began[process] = at
+	case event.What == procevents.Exec:
+		if program, _ := os.Readlink(filepath.Join("/proc", strconv.Itoa(event.PID), "exe")); program == w.program {
+			w.began[event.PID] = event.At
 			return
 		}
-	case what != eventExit || thread != process:
+	case event.What != procevents.Exit || event.TID != event.PID:
 		return
 	}
 	if ours {
-		w.sum += time.Duration(at - began)
-		delete(w.began, process)
+		w.sum += event.At - began
+		delete(w.began, event.PID)
 	}
 }
 
-func (w *watcher) stop() time.Duration {
+func (w *watcher) total() (time.Duration, error) {
+	close(w.stop)
 	<-w.end
-	<-w.end
-	unix.Close(w.socket)
-	return w.sum
+	return w.sum, w.err
 }

@@ -42,7 +42,7 @@ func TestAPodIsAUnitWhoseShimKeepsHouse(t *testing.T) {
 	if len(status.Grants) != 1 || status.Grants[0].Helper != shim {
 		t.Errorf("the grant's helper is not pid %d: %s", shim, out)
 	}
-	if len(status.Pods) != 1 || status.Pods[0].ID != p.id || status.Pods[0].Name != "default/web" || status.Pods[0].CPUs != shielded() || !slices.Equal(status.Pods[0].Containers, []string{"web"}) {
+	if len(status.Pods) != 1 || status.Pods[0].ID != p.id || status.Pods[0].Name != "default/web" || status.Pods[0].CPUs != shielded() || !slices.Equal(status.Pods[0].Containers, []string{"app"}) {
 		t.Errorf("the pod %s is shown as %+v", p.id, status.Pods)
 	}
 }

@@ -27,6 +27,8 @@ type Event struct {
 	TID, PID int
 	// Parent is the process that forked, for Fork. Of a new thread the kernel names its process's parent.
 	Parent int
+	// At is when, on the clock that counts from boot (CLOCK_MONOTONIC).
+	At time.Duration
 }
 
 // ErrLost: events came faster than they were read, and some are lost. Look at everything once more.
@@ -172,6 +174,7 @@ func parse(data []byte) (Event, bool) {
 	if len(data) < proc+16 || binary.NativeEndian.Uint32(data[16:]) != group {
 		return event, false
 	}
+	event.At = time.Duration(binary.NativeEndian.Uint64(data[headers+8:]))
 	field := func(i int) int { return int(int32(binary.NativeEndian.Uint32(data[proc+4*i:]))) }
 	switch event.What {
 	case Fork:
