@@ -68,6 +68,18 @@ func threadID(knob shield.Knob) string {
 	return tid
 }
 
+// exchange writes a knob, and gives what it says then where that comes with the writing, else "".
+func exchange(root host.Root, setting shield.Setting, deadline time.Time) (now string, err error) {
+	if setting.Kind != shield.IRQ {
+		return "", set(root, setting, deadline)
+	}
+	number, err := strconv.Atoi(setting.Name)
+	if err != nil {
+		return "", err
+	}
+	return irq.SetAffinity(root, number, setting.Want)
+}
+
 func set(root host.Root, setting shield.Setting, deadline time.Time) error {
 	switch setting.Kind {
 	case shield.RTBudget:
@@ -101,13 +113,6 @@ func set(root host.Root, setting shield.Setting, deadline time.Time) error {
 			return err
 		}
 		return resctrl.Set(root, masks)
-	}
-	if setting.Kind == shield.IRQ {
-		number, err := strconv.Atoi(setting.Name)
-		if err != nil {
-			return err
-		}
-		return irq.SetAffinity(root, number, setting.Want)
 	}
 	cpus, err := cpuset.Parse(setting.Want)
 	if err != nil {
