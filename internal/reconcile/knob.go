@@ -44,6 +44,8 @@ func KnobPath(knob shield.Knob) string {
 		return "AllowedCPUs of " + knob.Name
 	case shield.Irqbalance:
 		return "what irqbalance leaves out (" + knob.Name + ")"
+	case shield.IrqbalanceAlone:
+		return "interrupts that irqbalance leaves alone (" + knob.Name + ")"
 	case shield.L3Ways:
 		return resctrl.Dir + "/schemata"
 	case shield.HugePagePool:
@@ -131,6 +133,8 @@ func set(root host.Root, setting shield.Setting, deadline time.Time) error {
 		return systemd.AllowCPUs(root, setting.Name, cpus, setting.Baseline != "" && setting.Want != setting.Baseline)
 	case shield.Irqbalance:
 		return irqbalance.Ban(root, setting.Name, cpus)
+	case shield.IrqbalanceAlone:
+		return irqbalance.LeaveAlone(root, setting.Name, cpus)
 	case shield.List:
 		return root.Write(cpus.String(), setting.Name)
 	case shield.Thread:
@@ -182,10 +186,12 @@ func read(root host.Root, knob shield.Knob) (string, error) {
 		var units map[string]cpuset.CPUSet
 		units, err = systemd.AllowedCPUs([]string{knob.Name})
 		cpus = units[knob.Name]
-	case shield.Irqbalance:
+	case shield.Irqbalance, shield.IrqbalanceAlone:
 		var state irqbalance.Status
 		state, err = irqbalance.Read(root, knob.Name)
-		cpus = state.Banned
+		if cpus = state.Banned; knob.Kind == shield.IrqbalanceAlone {
+			cpus = state.Alone
+		}
 	case shield.List:
 		cpus, err = root.ReadList(knob.Name)
 	case shield.Thread:
