@@ -50,6 +50,7 @@ func (r *rig) bundle(id string, edits ...edit) string {
 		r.Fatal(err)
 	}
 	spec.Linux.CgroupsPath = parent + "/" + id
+	spec.Annotations = map[string]string{"run.oci.hooks.stderr": r.hookErrors()} // crun says nothing of what a hook said
 	for _, change := range edits {
 		change(&spec)
 	}

@@ -156,10 +156,16 @@ func (r *rig) must(s said) said {
 // begin is `rtshield run -d` or create, and gives the container's first process.
 func (r *rig) begin(verb, id string, edits ...edit) int {
 	r.Helper()
+	_ = os.Remove(r.hookErrors())
 	pid, result := r.try(verb, id, r.bundle(id, edits...))
+	if said, err := os.ReadFile(r.hookErrors()); err == nil && result.code != 0 {
+		r.Logf("a hook said: %s", said)
+	}
 	r.must(result)
 	return pid
 }
+
+func (r *rig) hookErrors() string { return r.dir + "/hook-errors" }
 
 func (r *rig) try(verb, id, bundle string, more ...string) (int, said) {
 	r.Helper()
