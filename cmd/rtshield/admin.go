@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/rtshield/rtshield/internal/check"
 	"github.com/rtshield/rtshield/internal/config"
 	"github.com/rtshield/rtshield/internal/host"
 	"github.com/rtshield/rtshield/internal/reconcile"
@@ -74,6 +75,7 @@ func administrator() *cli.App {
 				Action: repair,
 			},
 			verifying(jsonFlag),
+			checking(jsonFlag),
 		},
 		ExitErrHandler: func(*cli.Context, error) {}, // run prints it
 	}
@@ -123,6 +125,7 @@ func repair(c *cli.Context) error {
 	}
 	store := shield.Store{Dir: policy.State, BootID: bootID}
 	return bringBack(c.App.Writer, "reconcile", policy, store, func(session *shield.Session) (reconcile.Report, error) {
+		defer check.Clean(host.System)
 		return reconcile.Run(host.System, session)
 	})
 }
@@ -140,7 +143,7 @@ func bringBack(w io.Writer, who string, policy config.Config, store shield.Store
 			return err
 		}
 	}
-	if !store.Exists() && !reconcile.Leftover(host.System) {
+	if !store.Exists() && !reconcile.Leftover(host.System) && !check.Left(host.System) {
 		fmt.Fprintln(w, "nothing to do: no container holds a CPU, and no setting waits to go back")
 		return nil
 	}

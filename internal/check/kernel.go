@@ -1,0 +1,185 @@
+package check
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rtshield/rtshield/internal/host"
+	"github.com/rtshield/rtshield/internal/host/platform"
+	"github.com/rtshield/rtshield/internal/host/power"
+	"github.com/rtshield/rtshield/internal/host/procevents"
+	"github.com/rtshield/rtshield/internal/host/rt"
+	"github.com/rtshield/rtshield/internal/shield"
+)
+
+func preemption(v *view) []Finding {
+	now := platform.ReadPreemption(v.Root, v.config)
+	f := Finding{Name: "preemption", Mark: Limit, Looked: []string{now.Source}}
+	f.Why = "interrupt handlers, softirqs and whatever holds a spinlock run to their end before a real-time thread gets its CPU back"
+	f.Do = []string{v.distro.realTimeKernel()}
+	switch now.Model {
+	case "rt":
+		return one(Finding{Name: f.Name, Mark: Good, Looked: f.Looked, Found: "PREEMPT_RT"})
+	case "full", "lazy":
+		f.Found = "not PREEMPT_RT; the kernel's own code makes way for real-time threads (" + now.Model + ")"
+	case "none", "voluntary":
+		f.Found = "not PREEMPT_RT; what runs in the kernel makes way only where it likes to (" + now.Model + ")"
+		f.Why = "a system call, also one of the container's own, runs to its end or to such a place before a real-time thread gets its CPU; " +
+			"so do interrupt handlers, softirqs and whatever holds a spinlock"
+		if now.Dynamic {
+			f.Do, f.Boot = append(f.Do, "or boot with preempt=full"), "preempt=full"
+		}
+		if slices.Contains(now.Choices, "full") {
+			f.Fix = "echo full >" + platform.PreemptFile
+			f.fix = func(root host.Root) error { return root.Write("full", platform.PreemptFile) }
+		}
+	default:
+		f.Found = "not PREEMPT_RT; which other model it has cannot be told without the kernel's configuration"
+		if now.Dynamic {
+			f.Do = append(f.Do, "or boot with preempt=full")
+		}
+	}
+	return one(f)
+}
+
+// fifo: whether a thread in a container's cgroup can be made real-time. What the kernel was built with does not tell: it was
+// tried, or nothing is said.
+func fifo(v *view) []Finding {
+	f := Finding{Name: "FIFO", Mark: Good, Looked: []string{"a thread in a new cgroup"}}
+	budget := v.facts.Budget
+	groups := budget.Period > 0
+	_, builtWith := v.config["RT_GROUP_SCHED"]
+	switch try := v.trial.fifo; {
+	case try.done && try.err == nil && groups:
+		f.Found = fmt.Sprintf("a thread in a new cgroup got SCHED_FIFO, with %d of %d µs of budget (RT_GROUP_SCHED)", try.budget.Runtime, try.budget.Period)
+	case try.done && try.err == nil:
+		f.Found = "a thread in a new cgroup got SCHED_FIFO"
+	case try.done:
+		f.Mark, f.Found = Fail, "a thread in a new cgroup did not get SCHED_FIFO: "+try.err.Error()
+		f.Why = "no container can run real-time here"
+		f.Do = v.withoutGroups(groups)
+	case try.proof != "":
+		f.Found, f.Looked = try.proof, []string{"the ledger"}
+	default:
+		f.Mark, f.Found = Unknown, "not tried: "+try.why
+		if builtWith && !groups {
+			f.Why = "this kernel has CONFIG_RT_GROUP_SCHED, which may leave cgroups without real time"
+		}
+	}
+	if builtWith {
+		f.Looked = append(f.Looked, "CONFIG_RT_GROUP_SCHED")
+	}
+	return one(f)
+}
+
+// withoutGroups says what helps where groups get no real time.
+func (v *view) withoutGroups(budgets bool) []string {
+	if budgets {
+		return []string{"lower cpu.rt_runtime_us of the cgroups right below the root that have most of it"}
+	}
+	if v.config["RT_GROUP_SCHED"] != "y" {
+		return []string{"run it as root of the host, with CAP_SYS_NICE, and with no security module in the way"}
+	}
+	if v.Root.AtLeast(6, 15) {
+		return []string{"boot with rt_group_sched=0"}
+	}
+	return []string{"take a kernel without CONFIG_RT_GROUP_SCHED, or boot with cgroup v1"}
+}
+
+// throttleBinds: the host's bound on real-time threads takes from them before Linux 6.12, later only with budgets of groups.
+func (v *view) throttleBinds() bool { return v.facts.Budget.Period > 0 || !v.Root.AtLeast(6, 12) }
+
+func throttling(v *view) []Finding {
+	f := Finding{Name: "RT throttling", Mark: Good, Looked: []string{"/proc/sys/kernel/sched_rt_runtime_us", "/proc/sys/kernel/sched_rt_period_us"}}
+	runtime, period, err := rt.Throttle(v.Root)
+	switch {
+	case err != nil:
+		return unread(f.Name, f.Looked, err)
+	case runtime < 0 || runtime >= period:
+		f.Found = "off"
+	case !v.throttleBinds():
+		f.Found = "bounds policy deadline only, on this kernel (Linux 6.12)"
+	default:
+		f.Mark, f.Found = Limit, fmt.Sprintf("real-time threads may have %d of %d µs of a CPU", runtime, period)
+		f.Why = "one that runs on and on is stopped for the rest; one that sleeps as long by itself never notices"
+		f.Micros = &Micros{float64(period - runtime), fmt.Sprintf("of each %d µs, for a thread that never sleeps", period), "kernel.sched_rt_runtime_us"}
+		f.Do = []string{"where programs poll: sysctl kernel.sched_rt_runtime_us=-1 (then nothing stops one that runs wild)"}
+	}
+	return one(f)
+}
+
+func fairServer(v *view) []Finding {
+	if v.refused != nil || !v.Root.AtLeast(6, 12) {
+		return nil
+	}
+	cpu := v.layout.Pool.List()[0]
+	file := power.FairServer(cpu)
+	f := Finding{Name: "fair server", Mark: Good, Looked: []string{file}}
+	runtime, err := v.Root.Read(file)
+	period, errPeriod := v.Root.Read(power.FairServerPeriod(cpu))
+	ns, _ := strconv.ParseFloat(runtime, 64)
+	of, _ := strconv.ParseFloat(period, 64)
+	wish := v.class.Power.FairServer
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		f.Mark, f.Found = Limit, "it can neither be seen nor set: "+power.NoFairServer(v.Root).Error()
+		f.Why = "class option fair_server and annotation rt-bandwidth have no effect, or are refused"
+		if _, err := os.Stat(v.Root.Path("sys/kernel/debug")); err == nil && errors.Is(power.NoFairServer(v.Root), power.ErrNoDebugfs) {
+			f.Do, f.Fix = []string{"mount -t debugfs debugfs /sys/kernel/debug"}, "mount -t debugfs debugfs /sys/kernel/debug"
+			f.fix = mountDebugfs
+		}
+	case errors.Is(err, fs.ErrPermission) && v.Privilege != nil:
+		return unread(f.Name, f.Looked, v.Privilege)
+	case err != nil || errPeriod != nil:
+		return unread(f.Name, f.Looked, errors.Join(err, errPeriod))
+	case ns == 0:
+		f.Found = "off on " + cpuText(v.layout.Pool)
+	case wish != shield.Keep && wish != "":
+		f.Found = fmt.Sprintf("class %s sets it (fair_server = %q)", v.class.Name, wish)
+	default:
+		f.Mark, f.Found = Limit, fmt.Sprintf("ordinary threads that wait for a CPU get %.0f of %.0f µs of it", ns/1000, of/1000)
+		f.Why = "a real-time thread that runs on and on waits for them; where no ordinary thread waits, it loses nothing"
+		f.Micros = &Micros{ns / 1000, fmt.Sprintf("of each %.0f µs, for a thread that never sleeps while an ordinary one waits", of/1000), file}
+		f.Do = []string{fmt.Sprintf("where programs poll: [class.%s] fair_server = \"off\"", v.class.Name)}
+	}
+	return one(f)
+}
+
+func mountDebugfs(root host.Root) error {
+	return unix.Mount("debugfs", root.Path("sys/kernel/debug"), "debugfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC|unix.MS_RELATIME, "")
+}
+
+// events: rules for threads need the kernel to tell of new ones.
+func events(v *view) []Finding {
+	if v.Root != host.System {
+		return nil
+	}
+	f := Finding{Name: "thread rules", Mark: Good, Looked: []string{"the proc connector (CONFIG_PROC_EVENTS)"}, Found: "the kernel tells of new threads"}
+	switch err := procevents.Probe(); {
+	case err != nil && v.Privilege != nil:
+		return unread(f.Name, f.Looked, v.Privilege)
+	case err != nil:
+		f.Mark, f.Found, f.Why = Limit, "the kernel does not tell of new threads: "+err.Error(), "a container with annotation threads is refused"
+		f.Do = []string{"boot a kernel with CONFIG_PROC_EVENTS"}
+	}
+	return one(f)
+}
+
+func lockdown(v *view) []Finding {
+	f := Finding{Name: "lockdown", Mark: Good, Looked: []string{"/sys/kernel/security/lockdown"}}
+	switch mode := platform.Lockdown(v.Root); mode {
+	case "", "none":
+		f.Found = "off"
+	default:
+		f.Mark, f.Found = Limit, mode
+		f.Why = "root may not write debugfs, where fair servers and the preemption model are set, nor read the counter of firmware interrupts"
+		f.Do = []string{"boot without lockdown=; where Secure Boot brings it, without that"}
+	}
+	return one(f)
+}

@@ -1,0 +1,338 @@
+package check
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"k8s.io/utils/cpuset"
+
+	"github.com/rtshield/rtshield/internal/host"
+	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
+	"github.com/rtshield/rtshield/internal/host/rt"
+	"github.com/rtshield/rtshield/internal/host/sched"
+	"github.com/rtshield/rtshield/internal/reconcile"
+	"github.com/rtshield/rtshield/internal/shield"
+)
+
+// trial is what was tried: a grant is made as create and its hook make one, in a cgroup of its own with one thread in it, and
+// released. It is in the ledger meanwhile. Killed on the way, it is cleaned up as any container that ended without a release.
+type trial struct {
+	fifo, partition attempt
+	// managed are the interrupts that the kernel did not let be written; nil: none was written.
+	managed []string
+	// notTried says why nothing was.
+	notTried string
+}
+
+// attempt is one thing that may have been tried.
+type attempt struct {
+	done bool
+	err  error
+	// proof is what shows it without a trial, why the reason for none.
+	proof, why string
+	budget     shield.Budget
+	cpus       shield.CPUs
+}
+
+func (t trial) tried() bool { return t.fifo.done || t.partition.done }
+
+// untried is a trial that there is none of.
+func untried(why string) trial {
+	return trial{fifo: attempt{why: why}, partition: attempt{why: why}, notTried: why}
+}
+
+// errInterrupted: somebody has pressed Ctrl-C, and all is back.
+var errInterrupted = errors.New("interrupted; what was tried is undone")
+
+// try makes the trial under the ledger's lock.
+func (v *view) try() (t trial, err error) {
+	if v.refused != nil {
+		return untried("a container would be refused"), nil
+	}
+	session, err := v.Store.Open("check")
+	if err != nil {
+		return trial{}, err
+	}
+	defer session.Close()
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+	defer signal.Stop(stop)
+	if t, err = v.tryUnder(session); err == nil && len(stop) > 0 {
+		err = errInterrupted
+	}
+	return t, err
+}
+
+func (v *view) tryUnder(session *shield.Session) (trial, error) {
+	if reconcile.Stale(v.Root, session.Ledger) {
+		if _, err := reconcile.Run(v.Root, session); err != nil {
+			return trial{}, err
+		}
+	}
+	Clean(v.Root)
+	if len(session.Grants) == 0 && reconcile.UnknownError(v.Root, v.Store, session.Ledger) != nil {
+		return untried("a container of another ledger runs"), nil
+	}
+	t := untried("")
+	t.fifo.proof, t.partition.proof = proofs(session.Grants)
+	var err error
+	if !v.Root.AtLeast(6, 12) {
+		if t.managed, err = v.refusedIRQs(); err != nil {
+			return t, err
+		}
+	}
+	grant, _, err := v.decide(session.Ledger)
+	if err != nil { // the shield is full
+		t.fifo.why, t.partition.why = err.Error(), err.Error()
+		return t, nil
+	}
+	err = v.carryOut(session, bare(grant), &t)
+	return t, err
+}
+
+// proofs are the containers that have now what would be tried.
+func proofs(grants []shield.Grant) (fifo, partition string) {
+	for _, grant := range grants {
+		if grant.Bound && grant.Policy.HasPriority() {
+			fifo = fmt.Sprintf("container %s runs %s", grant.Name, grant.PolicyText())
+		}
+		if grant.Bound && grant.Level == shield.LevelPartition {
+			partition = fmt.Sprintf("container %s has CPU %s as a partition", grant.Name, grant.CPUs)
+		}
+	}
+	return fifo, partition
+}
+
+// bare leaves of a grant what is tried: the partition, and the budget of a real-time thread. Interrupts, irqbalance, sleep
+// states and frequencies are left alone, and at another level the CPUs too: their other tasks would be moved for nothing.
+func bare(grant shield.Grant) shield.Grant {
+	trial := shield.Grant{
+		Key: grant.Key, Name: "rtshield check", Class: grant.Class, Policy: grant.Policy, Priority: grant.Priority, IRQ: "keep",
+		Mems: grant.Mems, Budget: grant.Budget, Created: time.Now().UTC().Truncate(time.Second), LeaveHelper: true,
+	}
+	if grant.Level == shield.LevelPartition {
+		trial.CPUs, trial.Idle, trial.Level, trial.Partition, trial.Local = grant.CPUs, grant.Idle, grant.Level, grant.Partition, grant.Local
+	} else {
+		trial.CPUs, trial.Idle = shield.CPUsOf(cpuset.New()), shield.CPUsOf(cpuset.New())
+	}
+	return trial
+}
+
+// carryOut makes the grant, and takes it back whatever comes.
+func (v *view) carryOut(session *shield.Session, grant shield.Grant, t *trial) (err error) {
+	start, err := v.Root.StartTime(os.Getpid())
+	if err != nil {
+		return err
+	}
+	grant.Owner, grant.Bound = shield.Owner{PID: os.Getpid(), Start: start}, true
+	place, err := makeScratch(v.Root, grant.Level == shield.LevelPartition)
+	if place.dir == "" || err != nil {
+		t.fifo.why, t.partition.why = "no cgroup could be made", "no cgroup could be made"
+		if err != nil {
+			t.fifo.why, t.partition.why = err.Error(), err.Error()
+		}
+		return nil
+	}
+	defer Clean(v.Root)
+	thread, err := startThread()
+	if err != nil {
+		return err
+	}
+	defer thread.end()
+	if err := v.Root.Write(strconv.Itoa(thread.pid), place.dir, "cgroup.procs"); err != nil {
+		return err
+	}
+	if grant.Level == shield.LevelPartition {
+		grant.Cgroups.Cpuset, grant.Cgroups.Partition = place.dir, []string{place.dir}
+		t.partition = attempt{done: true, cpus: grant.CPUs, err: hostcpuset.SetCPUs(v.Root, place.dir, grant.CPUs.CPUSet)}
+	}
+	if grant.Budget.Period > 0 {
+		if grant.Cgroups.Budgets, err = rt.Chain(v.Root, place.mount, place.dir); err != nil {
+			return err
+		}
+	}
+	session.Housekeeping, session.Exempt = v.layout.Housekeeping, v.layout.Exempt
+	session.Add(grant)
+	defer func() {
+		thread.end() // a real-time thread would hold the budget of its cgroup (EBUSY)
+		session.Release(grant.Key)
+		report, undoErr := reconcile.Run(v.Root, session)
+		if err = errors.Join(err, undoErr); err == nil {
+			err = report.Stuck(session.Ledger)
+		}
+	}()
+	report, err := reconcile.Run(v.Root, session)
+	if err != nil {
+		return err
+	}
+	v.judge(grant, report, thread.pid, t)
+	return nil
+}
+
+// judge reads back what came of it.
+func (v *view) judge(grant shield.Grant, report reconcile.Report, pid int, t *trial) {
+	t.fifo = attempt{done: true, budget: grant.Budget}
+	for _, refused := range report.Refused {
+		switch {
+		case !grant.Needs(refused.Knob):
+		case refused.Kind == shield.RTBudget:
+			t.fifo.err = fmt.Errorf("of the real-time budget %s µs are needed in %s, which has %s: %w", refused.Want, refused.Name, refused.Now, refused.Err)
+		default:
+			t.partition.err = errors.Join(t.partition.err, fmt.Errorf("%s: %w", reconcile.KnobPath(refused.Knob), refused.Err))
+		}
+	}
+	if grant.Level == shield.LevelPartition && t.partition.err == nil {
+		dir := grant.Cgroups.Cpuset
+		kind, err := hostcpuset.PartitionType(v.Root, dir)
+		now, errNow := hostcpuset.Effective(v.Root, dir)
+		switch {
+		case err != nil || errNow != nil:
+			t.partition.err = errors.Join(err, errNow)
+		case kind != grant.Partition || !now.Equals(grant.CPUs.CPUSet):
+			t.partition.err = fmt.Errorf("it is %q, with CPU %s", kind, now)
+		}
+	}
+	if t.fifo.err != nil {
+		return
+	}
+	want := sched.Attr{Policy: unix.SCHED_FIFO, Priority: 1}
+	if t.fifo.err = sched.Set(pid, want); t.fifo.err == nil {
+		now, err := sched.Get(pid)
+		if err == nil && now != want {
+			err = fmt.Errorf("it has policy %d, priority %d", now.Policy, now.Priority)
+		}
+		t.fifo.err = err
+	}
+}
+
+// place is the cgroup of the trial, below the mount of the hierarchy.
+type place struct{ mount, dir string }
+
+// makeScratch makes it where groups have budgets, or partitions. On cgroup v2 the controllers have to be on in the root, as the
+// first container would have them; those that are turned on for it are part of its name, so that Clean turns them off again.
+func makeScratch(root host.Root, cpusets bool) (place, error) {
+	at, found, err := root.Controller(os.Getpid(), "cpu")
+	if err == nil && !found {
+		at, found, err = root.Cgroup(os.Getpid())
+	}
+	if err != nil || !found {
+		return place{}, err
+	}
+	name := scratch
+	var turnOn []string
+	if at.Unified {
+		can, _ := root.Read(at.Mount, "cgroup.controllers")
+		on, _ := root.Read(at.Mount, "cgroup.subtree_control")
+		for _, controller := range []string{"cpu", "cpuset"} {
+			wanted := controller == "cpu" || cpusets
+			if wanted && slices.Contains(strings.Fields(can), controller) && !slices.Contains(strings.Fields(on), controller) {
+				name, turnOn = name+"+"+controller, append(turnOn, controller)
+			}
+		}
+	}
+	p := place{at.Mount, filepath.Join(at.Mount, name)}
+	if err := os.Mkdir(root.Path(p.dir), 0o755); err != nil {
+		return place{}, err
+	}
+	for _, controller := range turnOn {
+		// "cpu" is refused where RT_GROUP_SCHED meets real-time threads below the root; engines do without it then, too.
+		if err := root.Write("+"+controller, at.Mount, "cgroup.subtree_control"); err != nil && controller == "cpuset" {
+			Clean(root)
+			return place{}, err
+		}
+	}
+	return p, nil
+}
+
+// Left says whether the cgroup of a trial is there: one is going on, or was killed.
+func Left(root host.Root) bool { return len(left(root)) > 0 }
+
+func left(root host.Root) (places []place) {
+	for _, controller := range []string{"cpu", "cpuset"} {
+		at, found, err := root.Controller(os.Getpid(), controller)
+		if err != nil || !found {
+			continue
+		}
+		names, _ := root.Subdirectories(at.Mount)
+		for _, name := range names {
+			p := place{at.Mount, filepath.Join(at.Mount, name)}
+			if base, _, _ := strings.Cut(name, "+"); base == scratch && !slices.Contains(places, p) {
+				places = append(places, p)
+			}
+		}
+	}
+	return places
+}
+
+// Clean takes it away, after the ledger has released what belongs to it. Only under the ledger's lock.
+func Clean(root host.Root) {
+	for _, p := range left(root) {
+		deadline := time.Now().Add(time.Second)
+		err := os.Remove(root.Path(p.dir))
+		for errors.Is(err, unix.EBUSY) && time.Now().Before(deadline) { // its thread is about to end
+			time.Sleep(5 * time.Millisecond)
+			err = os.Remove(root.Path(p.dir))
+		}
+		if err != nil {
+			continue
+		}
+		_, on, _ := strings.Cut(filepath.Base(p.dir), "+")
+		for _, controller := range slices.Backward(strings.FieldsFunc(on, func(r rune) bool { return r == '+' })) {
+			_ = root.Write("-"+controller, p.mount, "cgroup.subtree_control") // unless somebody needs it by now (EBUSY)
+		}
+	}
+}
+
+// verb is the word that makes rtshield the thread of a trial. It is for rtshield alone.
+const verb = "check-thread"
+
+// Is says whether these arguments are the trial's.
+func Is(args []string) bool { return len(args) == 1 && args[0] == verb }
+
+// Main waits until the trial, or whoever was to carry it out, is over.
+func Main() int {
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	return 0
+}
+
+// thread is a process with nothing to do.
+type thread struct {
+	pid   int
+	cmd   *exec.Cmd
+	stdin io.Closer
+}
+
+func startThread() (*thread, error) {
+	cmd := exec.Command("/proc/self/exe", verb)
+	// Its end is ours: what it reads ends with us. Ctrl-C is for us alone.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	return &thread{cmd.Process.Pid, cmd, stdin}, nil
+}
+
+func (t *thread) end() {
+	if t.stdin == nil {
+		return
+	}
+	_ = t.stdin.Close()
+	t.stdin = nil
+	_ = t.cmd.Process.Kill()
+	_ = t.cmd.Wait()
+}
