@@ -165,7 +165,7 @@ func newPage(w io.Writer, verbose bool) page {
 	if err != nil { // no terminal
 		return p
 	}
-	if columns := int(size.Col); columns >= 40 {
+	if columns := int(size.Col); columns >= 60 { // below, tables cannot be read anyway
 		p.width = min(width, columns)
 	}
 	p.colours = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"

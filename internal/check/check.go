@@ -122,12 +122,13 @@ type Job struct {
 	Class string
 	// Delegates are those of the policy, the first that was found first.
 	Delegates []Delegate
-	// Program is our own path, as engines would call it.
-	Program string
 	// Privilege says why this process may try nothing; nil if it may.
 	Privilege error
 	// Try: what can be tried is tried.
 	Try bool
+
+	// tried stands for try in tests.
+	tried func(*view) (trial, error)
 }
 
 // view is what the findings are made of.
@@ -171,10 +172,18 @@ func (j Job) Look() (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	if j.Try && j.Privilege == nil {
-		if v.trial, err = v.try(); err != nil {
-			return nil, err
-		}
+	switch {
+	case j.Privilege != nil:
+		v.trial = untried(j.Privilege.Error())
+	case !j.Try:
+		v.trial = untried("it was to be left out")
+	case j.tried != nil:
+		v.trial, err = j.tried(v)
+	default:
+		v.trial, err = v.try()
+	}
+	if err != nil {
+		return nil, err
 	}
 	report := &Report{
 		Schema: 1, Kernel: j.Root.Kernel(), System: v.distro.name, Housekeeping: v.layout.Housekeeping, Pool: v.layout.Pool,

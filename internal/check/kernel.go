@@ -92,24 +92,28 @@ func (v *view) withoutGroups(budgets bool) []string {
 	return []string{"take a kernel without CONFIG_RT_GROUP_SCHED, or boot with cgroup v1"}
 }
 
-// throttleBinds: the host's bound on real-time threads takes from them before Linux 6.12, later only with budgets of groups.
-func (v *view) throttleBinds() bool { return v.facts.Budget.Period > 0 || !v.Root.AtLeast(6, 12) }
-
 func throttling(v *view) []Finding {
 	f := Finding{Name: "RT throttling", Mark: Good, Looked: []string{"/proc/sys/kernel/sched_rt_runtime_us", "/proc/sys/kernel/sched_rt_period_us"}}
 	runtime, period, err := rt.Throttle(v.Root)
+	groups := v.facts.Budget.Period > 0
+	if groups && v.grant.Budget.Period > 0 { // a container's own budget binds it first
+		runtime, period, f.Looked = v.grant.Budget.Runtime, v.grant.Budget.Period, []string{"cpu.rt_runtime_us of the root cgroup", "the size of the shield"}
+	}
 	switch {
 	case err != nil:
 		return unread(f.Name, f.Looked, err)
 	case runtime < 0 || runtime >= period:
 		f.Found = "off"
-	case !v.throttleBinds():
+	case !groups && v.Root.AtLeast(6, 12):
 		f.Found = "bounds policy deadline only, on this kernel (Linux 6.12)"
 	default:
-		f.Mark, f.Found = Limit, fmt.Sprintf("real-time threads may have %d of %d µs of a CPU", runtime, period)
+		f.Mark, f.Found = Limit, fmt.Sprintf("real-time threads of a container may have %d of %d µs of a CPU", runtime, period)
 		f.Why = "one that runs on and on is stopped for the rest; one that sleeps as long by itself never notices"
 		f.Micros = &Micros{float64(period - runtime), fmt.Sprintf("of each %d µs, for a thread that never sleeps", period), "kernel.sched_rt_runtime_us"}
 		f.Do = []string{"where programs poll: sysctl kernel.sched_rt_runtime_us=-1 (then nothing stops one that runs wild)"}
+		if groups {
+			f.Micros.Source, f.Do = "its budget (RT_GROUP_SCHED)", []string{"where programs poll: take a kernel without CONFIG_RT_GROUP_SCHED"}
+		}
 	}
 	return one(f)
 }
@@ -129,10 +133,13 @@ func fairServer(v *view) []Finding {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		f.Mark, f.Found = Limit, "it can neither be seen nor set: "+power.NoFairServer(v.Root).Error()
-		f.Why = "class option fair_server and annotation rt-bandwidth have no effect, or are refused"
+		f.Why = "class option fair_server has no effect"
+		if v.facts.Budget.Period == 0 {
+			f.Why += ", and annotation rt-bandwidth is refused"
+		}
 		if _, err := os.Stat(v.Root.Path("sys/kernel/debug")); err == nil && errors.Is(power.NoFairServer(v.Root), power.ErrNoDebugfs) {
 			f.Do, f.Fix = []string{"mount -t debugfs debugfs /sys/kernel/debug"}, "mount -t debugfs debugfs /sys/kernel/debug"
-			f.fix = mountDebugfs
+			f.fix = func(root host.Root) error { return mountAt(root, "debugfs", "sys/kernel/debug") }
 		}
 	case errors.Is(err, fs.ErrPermission) && v.Privilege != nil:
 		return unread(f.Name, f.Looked, v.Privilege)
@@ -149,10 +156,6 @@ func fairServer(v *view) []Finding {
 		f.Do = []string{fmt.Sprintf("where programs poll: [class.%s] fair_server = \"off\"", v.class.Name)}
 	}
 	return one(f)
-}
-
-func mountDebugfs(root host.Root) error {
-	return unix.Mount("debugfs", root.Path("sys/kernel/debug"), "debugfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC|unix.MS_RELATIME, "")
 }
 
 // events: rules for threads need the kernel to tell of new ones.
@@ -172,14 +175,27 @@ func events(v *view) []Finding {
 }
 
 func lockdown(v *view) []Finding {
+	const securityfs = "mount -t securityfs securityfs /sys/kernel/security"
 	f := Finding{Name: "lockdown", Mark: Good, Looked: []string{"/sys/kernel/security/lockdown"}}
-	switch mode := platform.Lockdown(v.Root); mode {
-	case "", "none":
+	mode := platform.Lockdown(v.Root)
+	switch {
+	case mode == "none":
 		f.Found = "off"
-	default:
+	case mode != "":
 		f.Mark, f.Found = Limit, mode
 		f.Why = "root may not write debugfs, where fair servers and the preemption model are set, nor read the counter of firmware interrupts"
 		f.Do = []string{"boot without lockdown=; where Secure Boot brings it, without that"}
+	case v.config["SECURITY_LOCKDOWN_LSM"] == "y":
+		f.Mark, f.Found = Limit, "it cannot be seen: securityfs is not mounted"
+		f.Why = "it keeps root from debugfs, where fair servers and the preemption model are set"
+		f.Do, f.Fix = []string{securityfs}, securityfs
+		f.fix = func(root host.Root) error { return mountAt(root, "securityfs", "sys/kernel/security") }
+	default:
+		f.Found = "this kernel shows none"
 	}
 	return one(f)
+}
+
+func mountAt(root host.Root, kind, dir string) error {
+	return unix.Mount(kind, root.Path(dir), kind, unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC|unix.MS_RELATIME, "")
 }

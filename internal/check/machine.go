@@ -36,7 +36,11 @@ func sleepStates(v *view) []Finding {
 	_, err := v.Root.Read(power.Latency(cpu))
 	bound := v.class.Power.Wish(shield.WakeLatency)
 	option := fmt.Sprintf("[class.%s] cstates = ", v.class.Name)
+	virtual = virtual && driver != "intel_idle" // which only sees what the hypervisor lets it do itself
+	polls, _ := platform.Option(v.Root, "idle")
 	switch {
+	case polls == "poll":
+		f.Found = "none: a CPU with nothing to do polls (idle=poll)"
 	case driver == "none" || virtual:
 		f.Mark, f.Found = Limit, "driver "+driver+": a CPU that has nothing to do is given to the hypervisor"
 		f.Why = "how long it takes to come back is the hypervisor's affair"
@@ -169,8 +173,8 @@ func steal(root host.Root) (stolen time.Duration, seconds float64, err error) {
 		return 0, 0, err
 	}
 	counted, err := interference.Read(root, online)
-	if err != nil {
-		return 0, 0, err
+	if err != nil || len(counted) == 0 {
+		return 0, 0, errors.Join(err, fs.ErrNotExist)
 	}
 	text, err := root.Read("proc/uptime")
 	first, _, _ := strings.Cut(text, " ")

@@ -2,12 +2,11 @@
 package platform
 
 import (
-	"bufio"
-	"compress/gzip"
 	"errors"
-	"io"
+	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"strings"
 
 	"github.com/rtshield/rtshield/internal/host"
@@ -21,37 +20,44 @@ type Config map[string]string
 func ReadConfig(root host.Root) (Config, string, error) {
 	release := root.Kernel()
 	for _, path := range []string{"/proc/config.gz", "/boot/config-" + release, "/lib/modules/" + release + "/config", "/usr/lib/modules/" + release + "/config"} {
-		file, err := os.Open(root.Path(path))
+		text, err := readConfig(root.Path(path))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		if err != nil {
-			return nil, path, err
-		}
-		defer file.Close()
-		config, err := readConfig(file, strings.HasSuffix(path, ".gz"))
-		return config, path, err
+		return parseConfig(text), path, err
 	}
 	return nil, "", fs.ErrNotExist
 }
 
-func readConfig(source io.Reader, zipped bool) (Config, error) {
-	if zipped {
-		unzipped, err := gzip.NewReader(source)
-		if err != nil {
-			return nil, err
-		}
-		source = unzipped
+// readConfig unpacks with gzip(1): the library's initialisation would be paid by every OCI verb.
+func readConfig(path string) (string, error) {
+	if !strings.HasSuffix(path, ".gz") {
+		text, err := os.ReadFile(path)
+		return string(text), err
 	}
+	file, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	gzip := exec.Command("gzip", "-dc")
+	gzip.Stdin = file
+	text, err := gzip.Output()
+	if err != nil {
+		return "", fmt.Errorf("%s: gzip -dc: %w", path, err)
+	}
+	return string(text), nil
+}
+
+func parseConfig(text string) Config {
 	config := Config{}
-	lines := bufio.NewScanner(source)
-	for lines.Scan() {
-		name, value, set := strings.Cut(lines.Text(), "=")
+	for line := range strings.Lines(text) {
+		name, value, set := strings.Cut(strings.TrimSpace(line), "=")
 		if name, ours := strings.CutPrefix(name, "CONFIG_"); set && ours {
 			config[name] = strings.Trim(value, `"`)
 		}
 	}
-	return config, lines.Err()
+	return config
 }
 
 // Option gives the last value of an option on the kernel's command line.
