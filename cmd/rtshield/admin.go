@@ -10,7 +10,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/rtshield/rtshield/internal/check"
 	"github.com/rtshield/rtshield/internal/config"
 	"github.com/rtshield/rtshield/internal/host"
 	"github.com/rtshield/rtshield/internal/reconcile"
@@ -125,7 +124,7 @@ func repair(c *cli.Context) error {
 	}
 	store := shield.Store{Dir: policy.State, BootID: bootID}
 	return bringBack(c.App.Writer, "reconcile", policy, store, func(session *shield.Session) (reconcile.Report, error) {
-		defer check.Clean(host.System)
+		defer reconcile.CleanTrial(host.System)
 		return reconcile.Run(host.System, session)
 	})
 }
@@ -143,7 +142,7 @@ func bringBack(w io.Writer, who string, policy config.Config, store shield.Store
 			return err
 		}
 	}
-	if !store.Exists() && !reconcile.Leftover(host.System) && !check.Left(host.System) {
+	if !store.Exists() && !reconcile.Leftover(host.System) && !reconcile.TrialLeft(host.System) {
 		fmt.Fprintln(w, "nothing to do: no container holds a CPU, and no setting waits to go back")
 		return nil
 	}

@@ -269,7 +269,7 @@ const scratch = "rtshield-check"
 // decide is the decision that create would make about a container of the class, with the reason for its level.
 func (v *view) decide(ledger *shield.Ledger) (grant shield.Grant, weaker string, err error) {
 	request := shield.Request{
-		Key: shield.Key{Root: scratch, ID: scratch}, Name: scratch, LinkClass: v.class.Name, Cgroup: "/" + scratch + "/container",
+		Key: reconcile.TrialKey, Name: scratch, LinkClass: v.class.Name, Cgroup: "/" + scratch + "/container",
 	}
 	terms, err := shield.Resolve(v.Policy.Classes, request)
 	if err == nil {

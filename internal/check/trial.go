@@ -7,17 +7,13 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
-	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 	"k8s.io/utils/cpuset"
 
-	"github.com/rtshield/rtshield/internal/host"
 	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
 	"github.com/rtshield/rtshield/internal/host/rt"
 	"github.com/rtshield/rtshield/internal/host/sched"
@@ -80,7 +76,7 @@ func (v *view) tryUnder(session *shield.Session) (trial, error) {
 			return trial{}, err
 		}
 	}
-	Clean(v.Root)
+	reconcile.CleanTrial(v.Root)
 	if len(session.Grants) == 0 && reconcile.UnknownError(v.Root, v.Store, session.Ledger) != nil {
 		return untried("a container of another ledger runs"), nil
 	}
@@ -136,37 +132,44 @@ func (v *view) carryOut(session *shield.Session, grant shield.Grant, t *trial) (
 		return err
 	}
 	grant.Owner, grant.Bound = shield.Owner{PID: os.Getpid(), Start: start}, true
-	place, err := makeScratch(v.Root, grant.Level == shield.LevelPartition)
-	if place.dir == "" || err != nil {
-		t.fifo.why, t.partition.why = "no cgroup could be made", "no cgroup could be made"
-		if err != nil {
-			t.fifo.why, t.partition.why = err.Error(), err.Error()
-		}
+	// It holds nothing, but that its cgroup is to be taken away.
+	empty := shield.Grant{Key: grant.Key, Name: grant.Name, Class: grant.Class, IRQ: grant.IRQ, Owner: grant.Owner, Created: grant.Created}
+	session.Housekeeping, session.Exempt = v.layout.Housekeeping, v.layout.Exempt
+	session.Add(empty)
+	if err := session.Save(); err != nil {
+		return err
+	}
+	defer func() {
+		session.Release(grant.Key)
+		err = errors.Join(err, session.Save())
+	}()
+	cgroup, err := reconcile.MakeTrial(v.Root, grant.Level == shield.LevelPartition)
+	if err != nil {
+		t.fifo.why, t.partition.why = err.Error(), err.Error()
 		return nil
 	}
-	defer Clean(v.Root)
+	defer reconcile.CleanTrial(v.Root)
 	thread, err := startThread()
 	if err != nil {
 		return err
 	}
 	defer thread.end()
-	if err := v.Root.Write(strconv.Itoa(thread.pid), place.dir, "cgroup.procs"); err != nil {
+	if err := v.Root.Write(strconv.Itoa(thread.pid), cgroup.Dir, "cgroup.procs"); err != nil {
 		return err
 	}
 	if grant.Level == shield.LevelPartition {
-		grant.Cgroups.Cpuset, grant.Cgroups.Partition = place.dir, []string{place.dir}
-		t.partition = attempt{done: true, cpus: grant.CPUs, err: hostcpuset.SetCPUs(v.Root, place.dir, grant.CPUs.CPUSet)}
+		grant.Cgroups.Cpuset, grant.Cgroups.Partition = cgroup.Dir, []string{cgroup.Dir}
+		t.partition = attempt{done: true, cpus: grant.CPUs, err: hostcpuset.SetCPUs(v.Root, cgroup.Dir, grant.CPUs.CPUSet)}
 	}
 	if grant.Budget.Period > 0 {
-		if grant.Cgroups.Budgets, err = rt.Chain(v.Root, place.mount, place.dir); err != nil {
+		if grant.Cgroups.Budgets, err = rt.Chain(v.Root, cgroup.Mount, cgroup.Dir); err != nil {
 			return err
 		}
 	}
-	session.Housekeeping, session.Exempt = v.layout.Housekeeping, v.layout.Exempt
 	session.Add(grant)
 	defer func() {
 		thread.end() // a real-time thread would hold the budget of its cgroup (EBUSY)
-		session.Release(grant.Key)
+		session.Add(empty)
 		report, undoErr := reconcile.Run(v.Root, session)
 		if err = errors.Join(err, undoErr); err == nil {
 			err = report.Stuck(session.Ledger)
@@ -213,84 +216,6 @@ func (v *view) judge(grant shield.Grant, report reconcile.Report, pid int, t *tr
 			err = fmt.Errorf("it has policy %d, priority %d", now.Policy, now.Priority)
 		}
 		t.fifo.err = err
-	}
-}
-
-// place is the cgroup of the trial, below the mount of the hierarchy.
-type place struct{ mount, dir string }
-
-// makeScratch makes it where groups have budgets, or partitions. On cgroup v2 the controllers have to be on in the root, as the
-// first container would have them; those that are turned on for it are part of its name, so that Clean turns them off again.
-func makeScratch(root host.Root, cpusets bool) (place, error) {
-	at, found, err := root.Controller(os.Getpid(), "cpu")
-	if err == nil && !found {
-		at, found, err = root.Cgroup(os.Getpid())
-	}
-	if err != nil || !found {
-		return place{}, err
-	}
-	name := scratch
-	var turnOn []string
-	if at.Unified {
-		can, _ := root.Read(at.Mount, "cgroup.controllers")
-		on, _ := root.Read(at.Mount, "cgroup.subtree_control")
-		for _, controller := range []string{"cpu", "cpuset"} {
-			wanted := controller == "cpu" || cpusets
-			if wanted && slices.Contains(strings.Fields(can), controller) && !slices.Contains(strings.Fields(on), controller) {
-				name, turnOn = name+"+"+controller, append(turnOn, controller)
-			}
-		}
-	}
-	p := place{at.Mount, filepath.Join(at.Mount, name)}
-	if err := os.Mkdir(root.Path(p.dir), 0o755); err != nil {
-		return place{}, err
-	}
-	for _, controller := range turnOn {
-		// "cpu" is refused where RT_GROUP_SCHED meets real-time threads below the root; engines do without it then, too.
-		if err := root.Write("+"+controller, at.Mount, "cgroup.subtree_control"); err != nil && controller == "cpuset" {
-			Clean(root)
-			return place{}, err
-		}
-	}
-	return p, nil
-}
-
-// Left says whether the cgroup of a trial is there: one is going on, or was killed.
-func Left(root host.Root) bool { return len(left(root)) > 0 }
-
-func left(root host.Root) (places []place) {
-	for _, controller := range []string{"cpu", "cpuset"} {
-		at, found, err := root.Controller(os.Getpid(), controller)
-		if err != nil || !found {
-			continue
-		}
-		names, _ := root.Subdirectories(at.Mount)
-		for _, name := range names {
-			p := place{at.Mount, filepath.Join(at.Mount, name)}
-			if base, _, _ := strings.Cut(name, "+"); base == scratch && !slices.Contains(places, p) {
-				places = append(places, p)
-			}
-		}
-	}
-	return places
-}
-
-// Clean takes it away, after the ledger has released what belongs to it. Only under the ledger's lock.
-func Clean(root host.Root) {
-	for _, p := range left(root) {
-		deadline := time.Now().Add(time.Second)
-		err := os.Remove(root.Path(p.dir))
-		for errors.Is(err, unix.EBUSY) && time.Now().Before(deadline) { // its thread is about to end
-			time.Sleep(5 * time.Millisecond)
-			err = os.Remove(root.Path(p.dir))
-		}
-		if err != nil {
-			continue
-		}
-		_, on, _ := strings.Cut(filepath.Base(p.dir), "+")
-		for _, controller := range slices.Backward(strings.FieldsFunc(on, func(r rune) bool { return r == '+' })) {
-			_ = root.Write("-"+controller, p.mount, "cgroup.subtree_control") // unless somebody needs it by now (EBUSY)
-		}
 	}
 }
 

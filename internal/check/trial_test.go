@@ -8,29 +8,30 @@ import (
 
 	"k8s.io/utils/cpuset"
 
+	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
 )
 
 func TestControllersThatATrialTurnsOnAreTurnedOffAgain(t *testing.T) {
 	const control = "sys/fs/cgroup/cgroup.subtree_control"
 	root := fit.with(files{control: "memory pids", "sys/fs/cgroup/cgroup.controllers": "cpuset cpu memory pids"}).make(t)
-	made, err := makeScratch(root, true)
-	if err != nil || made.dir != "/sys/fs/cgroup/rtshield-check+cpu+cpuset" {
+	made, err := reconcile.MakeTrial(root, true)
+	if err != nil || made.Dir != "/sys/fs/cgroup/rtshield-check+cpu+cpuset" {
 		t.Fatalf("%+v, %v", made, err)
 	}
 	if now := read(t, root, control); now != "+cpuset" { // the last of the writes
 		t.Errorf("turned on: %s", now)
 	}
 	// As the next one would find it after a kill.
-	if !Left(root) {
+	if !reconcile.TrialLeft(root) {
 		t.Error("it is not found")
 	}
-	Clean(root)
-	if now := read(t, root, control); now != "-cpu" || Left(root) {
-		t.Errorf("turned off: %s, left: %v", now, Left(root))
+	reconcile.CleanTrial(root)
+	if now := read(t, root, control); now != "-cpu" || reconcile.TrialLeft(root) {
+		t.Errorf("turned off: %s, left: %v", now, reconcile.TrialLeft(root))
 	}
 	root = fit.make(t)
-	if made, err = makeScratch(root, true); err != nil || made.dir != "/sys/fs/cgroup/rtshield-check" || !strings.Contains(read(t, root, control), "memory") {
+	if made, err = reconcile.MakeTrial(root, true); err != nil || made.Dir != "/sys/fs/cgroup/rtshield-check" || !strings.Contains(read(t, root, control), "memory") {
 		t.Errorf("where they are on: %+v, %v", made, err)
 	}
 }
@@ -38,7 +39,7 @@ func TestControllersThatATrialTurnsOnAreTurnedOffAgain(t *testing.T) {
 // What somebody else has put there is not taken away, and not waited for.
 func TestCleaningLeavesOthersAlone(t *testing.T) {
 	root := fit.with(files{"sys/fs/cgroup/rtshield-checkered/x": "", "sys/fs/cgroup/rtshield-check/child/x": ""}).make(t)
-	Clean(root)
+	reconcile.CleanTrial(root)
 	for _, path := range []string{"sys/fs/cgroup/rtshield-checkered", "sys/fs/cgroup/rtshield-check/child"} {
 		if _, err := os.Stat(root.Path(path)); err != nil {
 			t.Error(err)
