@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -26,7 +27,7 @@ for shielded containers:
    FAIL     a container that asks for a shield is refused, or does not start
    unknown  it could not be looked at, or tried
 
-As root it tries what cannot be seen: whether a thread in a new cgroup gets SCHED_FIFO, and whether a free CPU of the shield
+As root it tries what cannot be seen: whether a thread in a new cgroup gets the policy of the class, and whether a free CPU of the shield
 becomes a partition. It does so as create would, under the ledger's lock, and gives everything back at once; the other tasks
 of that CPU are elsewhere for a moment. --no-try leaves that out.
 
@@ -114,7 +115,7 @@ func checkJob(c *cli.Context) (check.Job, error) {
 	}
 	job := check.Job{
 		Root: host.System, Policy: policy, Store: shield.Store{Dir: policy.State, BootID: bootID},
-		Class: c.String("class"), Delegates: []check.Delegate{delegateOf(policy)}, Privilege: privilege.Shield(), Try: !c.Bool("no-try"),
+		Class: c.String("class"), Delegates: delegatesOf(policy), Privilege: privilege.Shield(), Try: !c.Bool("no-try"),
 	}
 	if c.Bool("fix") && !c.Bool("dry-run") && job.Privilege != nil {
 		return job, fmt.Errorf("check --fix changes kernel settings: run it as root")
@@ -122,13 +123,24 @@ func checkJob(c *cli.Context) (check.Job, error) {
 	return job, nil
 }
 
-// delegateOf is the one that containers would be handed to.
-func delegateOf(policy config.Config) check.Delegate {
+// delegatesOf is the one that containers would be handed to, and those that the policy names beside it.
+func delegatesOf(policy config.Config) []check.Delegate {
 	path, err := delegate.Find(policy.Delegates)
 	if err != nil {
-		return check.Delegate{Err: err}
+		return []check.Delegate{{Err: err}}
 	}
-	traits, err := delegate.Identify(path, policy.State)
+	found := []check.Delegate{delegateAt(path, policy.State)}
+	for _, name := range policy.Delegates {
+		other, err := delegate.Find([]string{name})
+		if err == nil && !slices.ContainsFunc(found, func(d check.Delegate) bool { return d.Path == other }) {
+			found = append(found, delegateAt(other, policy.State))
+		}
+	}
+	return found
+}
+
+func delegateAt(path, state string) check.Delegate {
+	traits, err := delegate.Identify(path, state)
 	if err != nil && traits.Name == "" {
 		return check.Delegate{Path: path, Err: err}
 	}
@@ -199,6 +211,9 @@ func (p page) print(report *check.Report) {
 	}
 	for _, line := range report.Fixed {
 		p.wrapped("fix: ", "", line)
+	}
+	for _, line := range report.Unfixed {
+		p.wrapped("not fixed: ", "", line)
 	}
 	fmt.Fprintf(p, "%d good, %s, %s, %d unknown: %s\n", report.Totals[check.Good], many(uint64(report.Totals[check.Limit]), "limit"),
 		many(uint64(report.Totals[check.Fail]), "failure"), report.Totals[check.Unknown], verdict(report))

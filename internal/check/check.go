@@ -82,9 +82,10 @@ type Report struct {
 	Findings []Finding `json:"findings"`
 	// Boot puts together what the findings would boot with.
 	Boot *Boot `json:"boot,omitempty"`
-	// Fixed is what --fix has done, or would do.
-	Fixed  []string     `json:"fixed,omitempty"`
-	Totals map[Mark]int `json:"totals"`
+	// Fixed is what --fix has done, or would do; Unfixed what it could not, and why.
+	Fixed   []string     `json:"fixed,omitempty"`
+	Unfixed []string     `json:"unfixed,omitempty"`
+	Totals  map[Mark]int `json:"totals"`
 }
 
 // Boot is a change of the kernel's command line, and how this distribution makes it.
@@ -156,7 +157,7 @@ var groups = []struct {
 	checks []func(*view) []Finding
 }{
 	{"CPUs", []func(*view) []Finding{pool, siblings, isolated, tick}},
-	{"kernel", []func(*view) []Finding{preemption, fifo, throttling, fairServer, events, lockdown}},
+	{"kernel", []func(*view) []Finding{preemption, realTime, throttling, fairServer, events, lockdown}},
 	{"cgroups", []func(*view) []Finding{hierarchy, partition, ledger}},
 	{"interrupts", []func(*view) []Finding{managed, balancer}},
 	{"power", []func(*view) []Finding{sleepStates, frequency}},

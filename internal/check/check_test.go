@@ -153,7 +153,7 @@ func jobOn(t *testing.T, f files) Job {
 		Delegates: []Delegate{{Path: "/usr/bin/runc", Name: "runc", Version: "1.5.2"}},
 		tried: func(*view) (trial, error) {
 			cpus := shield.CPUsOf(cpuset.New(1))
-			return trial{fifo: attempt{done: true}, partition: attempt{done: true, cpus: cpus}, managed: []string{}}, nil
+			return trial{policy: attempt{done: true}, partition: attempt{done: true, cpus: cpus}, managed: []string{}}, nil
 		},
 	}
 }
@@ -266,16 +266,18 @@ func TestEachFindingBothWays(t *testing.T) {
 		{"no configuration", "preemption", files{"proc/version": "Linux version 6.1 #1 SMP", "boot/config-6.12.107+deb13-rt-amd64": absent}, nil, []string{"limit", "cannot be told"}},
 		{"configuration in /proc", "preemption", files{"proc/version": "Linux version 6.1 #1 SMP", "proc/config.gz": zipped("PREEMPT_NONE=y")}, nil, []string{"limit", "(none)"}},
 
-		{"FIFO", "FIFO", nil, nil, []string{"good", "got SCHED_FIFO"}},
-		{"no FIFO", "FIFO", files{"boot/config-6.12.107+deb13-rt-amd64": "CONFIG_RT_GROUP_SCHED=y"},
-			tried(trial{fifo: attempt{done: true, err: errors.New("operation not permitted")}}), []string{"fail", "not permitted", "kernel without CONFIG_RT_GROUP_SCHED"}},
-		{"no FIFO, and an option helps", "FIFO", files{"boot/config-6.12.107+deb13-rt-amd64": absent, "proc/config.gz": zipped("RT_GROUP_SCHED=y"), "proc/sys/kernel/osrelease": "6.18.1"},
-			tried(trial{fifo: attempt{done: true, err: errors.New("operation not permitted")}}), []string{"fail", "rt_group_sched=0"}},
-		{"no budget left", "FIFO", budgets, tried(trial{fifo: attempt{done: true, err: errors.New("invalid argument")}}), []string{"fail", "cpu.rt_runtime_us of the cgroups"}},
-		{"a budget", "FIFO", budgets, tried(trial{fifo: attempt{done: true, budget: shield.Budget{Runtime: 316000, Period: 1000000}}}), []string{"good", "316000 of 1000000 µs of budget"}},
-		{"FIFO is in use", "FIFO", nil, tried(trial{fifo: attempt{proof: "container web runs fifo 50"}}), []string{"good", "container web runs fifo 50"}},
-		{"nothing is tried", "FIFO", nil, func(job *Job) { job.Try = false }, []string{"unknown", "not tried: it was to be left out"}},
-		{"a user", "FIFO", nil, func(job *Job) { job.Privilege = errors.New("rtshield runs as uid 1000") }, []string{"unknown", "uid 1000"}},
+		{"FIFO", "real time", nil, nil, []string{"good", "got fifo 50"}},
+		{"no FIFO", "real time", files{"boot/config-6.12.107+deb13-rt-amd64": "CONFIG_RT_GROUP_SCHED=y"},
+			tried(trial{policy: attempt{done: true, err: errors.New("operation not permitted")}}), []string{"fail", "not permitted", "kernel without CONFIG_RT_GROUP_SCHED"}},
+		{"no FIFO, and an option helps", "real time", files{"boot/config-6.12.107+deb13-rt-amd64": absent, "proc/config.gz": zipped("RT_GROUP_SCHED=y"), "proc/sys/kernel/osrelease": "6.18.1"},
+			tried(trial{policy: attempt{done: true, err: errors.New("operation not permitted")}}), []string{"fail", "rt_group_sched=0"}},
+		{"no budget left", "real time", budgets, tried(trial{policy: attempt{done: true, err: errors.New("invalid argument")}}), []string{"fail", "cpu.rt_runtime_us of the cgroups"}},
+		{"a budget", "real time", budgets, tried(trial{policy: attempt{done: true, budget: shield.Budget{Runtime: 316000, Period: 1000000}}}), []string{"good", "316000 of 1000000 µs of budget"}},
+		{"FIFO is in use", "real time", nil, tried(trial{policy: attempt{proof: "container web runs fifo 50"}}), []string{"good", "container web runs fifo 50"}},
+		{"nothing is tried", "real time", nil, func(job *Job) { job.Try = false }, []string{"unknown", "not tried: it was to be left out"}},
+		{"a user", "real time", nil, func(job *Job) { job.Privilege = errors.New("rtshield runs as uid 1000") }, []string{"unknown", "uid 1000"}},
+
+		{"policy deadline", "real time", nil, func(job *Job) { job.Class = "deadline" }, []string{"good", "got deadline 500µs/1ms/1ms"}},
 
 		{"throttling of old", "RT throttling", files{"proc/sys/kernel/osrelease": "6.1.0"}, nil, []string{"limit", "950000 of 1000000", "50000 µs of each 1000000 µs", "sched_rt_runtime_us=-1"}},
 		{"throttling of old, off", "RT throttling", files{"proc/sys/kernel/osrelease": "6.1.0", "proc/sys/kernel/sched_rt_runtime_us": "-1"}, nil, []string{"good", "off"}},
@@ -340,6 +342,7 @@ func TestEachFindingBothWays(t *testing.T) {
 			"sys/devices/system/clocksource/clocksource0/available_clocksource": "hpet acpi_pm"}, nil, []string{"limit", "dmesg", "!fix echo"}},
 
 		{"bare metal", "hypervisor", nil, nil, []string{"good", "none"}},
+		{"virtual by its firmware", "hypervisor", files{"proc/cpuinfo": "CPU implementer : 0x41", "sys/class/dmi/id/sys_vendor": "QEMU"}, nil, []string{"limit", "QEMU"}},
 		{"virtual", "hypervisor", virtual.with(files{"proc/stat": "cpu  1 0 0 0 0 0 0 60 0 0\ncpu0 1 0 0 0 0 0 0 40 0 0\ncpu1 1 0 0 0 0 0 0 20 0 0"}), nil,
 			[]string{"limit", "QEMU Standard PC", "300 µs taken of each CPU each second", "vcpupin"}},
 
@@ -363,6 +366,9 @@ func TestEachFindingBothWays(t *testing.T) {
 
 		{"runc", "delegate", nil, nil, []string{"good", "runc 1.5.2 (/usr/bin/runc)"}},
 		{"no runc", "delegate", nil, func(job *Job) { job.Delegates = []Delegate{{Err: errors.New("no OCI runtime to hand over to")}} }, []string{"fail", "no OCI runtime", "apt-get install runc"}},
+		{"runc and crun", "delegate", nil, func(job *Job) {
+			job.Delegates = append(job.Delegates, Delegate{Path: "/usr/bin/crun", Name: "crun", Version: "1.19"}, Delegate{Path: "/usr/bin/odd", Err: errors.New("it hangs")})
+		}, []string{"good", "beside it crun 1.19 (/usr/bin/crun); beside it /usr/bin/odd (it hangs)"}},
 		{"an old runc", "delegate", nil, func(job *Job) {
 			job.Delegates = []Delegate{{Path: "/usr/sbin/runc", Name: "runc", Version: "1.1.5", Cannot: []string{"cpu-burst"}}}
 		}, []string{"limit", "runc 1.1.5 (/usr/sbin/runc) cannot do cpu-burst"}},
@@ -387,5 +393,17 @@ func TestEachFindingBothWays(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestAClassWithoutRealTimeIsNotHeldToIt(t *testing.T) {
+	job := jobOn(t, fit)
+	job.Class = "batch"
+	if slices.ContainsFunc(look(t, job).Findings, func(f Finding) bool { return f.Name == "real time" }) {
+		t.Error("class batch needs no real-time policy")
+	}
+	job.Class = "nosuch"
+	if _, err := job.Look(); err == nil || !strings.Contains(err.Error(), `"nosuch" is not one of`) {
+		t.Errorf("an unknown class: %v", err)
 	}
 }

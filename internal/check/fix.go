@@ -1,6 +1,10 @@
 package check
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/rtshield/rtshield/internal/host"
+)
 
 // Fix does what can be done at run time about what was found, and looks again. What it does holds until the next boot. With dry
 // it only says what it would do.
@@ -9,25 +13,29 @@ func (j Job) Fix(dry bool) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	var fixed []string
-	for _, finding := range report.Findings {
-		switch {
-		case finding.fix == nil:
-		case dry:
-			fixed = append(fixed, "would "+finding.Fix)
-		default:
-			if err := finding.fix(j.Root); err != nil {
-				fixed = append(fixed, fmt.Sprintf("%s: %v", finding.Fix, err))
-				continue
-			}
-			fixed = append(fixed, finding.Fix)
-		}
-	}
+	fixed, unfixed := mend(j.Root, report.Findings, dry)
 	if len(fixed) > 0 && !dry {
 		if report, err = j.Look(); err != nil {
 			return nil, err
 		}
 	}
-	report.Fixed = fixed
+	report.Fixed, report.Unfixed = fixed, unfixed
 	return report, nil
+}
+
+func mend(root host.Root, findings []Finding, dry bool) (fixed, unfixed []string) {
+	for _, finding := range findings {
+		switch {
+		case finding.fix == nil:
+		case dry:
+			fixed = append(fixed, "would "+finding.Fix)
+		default:
+			if err := finding.fix(root); err != nil {
+				unfixed = append(unfixed, fmt.Sprintf("%s: %v", finding.Fix, err))
+				continue
+			}
+			fixed = append(fixed, finding.Fix)
+		}
+	}
+	return fixed, unfixed
 }

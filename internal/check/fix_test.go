@@ -1,6 +1,7 @@
 package check
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -78,5 +79,14 @@ func TestWhatIsToBeBootedWithIsOneCommand(t *testing.T) {
 	})))
 	if report.Boot == nil || report.Boot.Options != "preempt=full isolcpus=managed_irq,1-3" || !strings.Contains(report.Boot.Do, report.Boot.Options) {
 		t.Errorf("%+v", report.Boot)
+	}
+}
+
+func TestAFixThatIsRefusedIsNamed(t *testing.T) {
+	done := func(err error) func(host.Root) error { return func(host.Root) error { return err } }
+	findings := []Finding{{Fix: "a", fix: done(nil)}, {Fix: "b", fix: done(errors.New("operation not permitted"))}, {Name: "c"}}
+	fixed, unfixed := mend("", findings, false)
+	if !slices.Equal(fixed, []string{"a"}) || !slices.Equal(unfixed, []string{"b: operation not permitted"}) {
+		t.Errorf("%q, %q", fixed, unfixed)
 	}
 }

@@ -48,21 +48,24 @@ func preemption(v *view) []Finding {
 	return one(f)
 }
 
-// fifo: whether a thread in a container's cgroup can be made real-time. What the kernel was built with does not tell: it was
-// tried, or nothing is said.
-func fifo(v *view) []Finding {
-	f := Finding{Name: "FIFO", Mark: Good, Looked: []string{"a thread in a new cgroup"}}
-	budget := v.facts.Budget
-	groups := budget.Period > 0
+// realTime: whether a thread in a container's cgroup gets the policy of the class. What the kernel was built with does not tell:
+// it was tried, or nothing is said.
+func realTime(v *view) []Finding {
+	if !v.class.Policy.RealTime() {
+		return nil
+	}
+	f := Finding{Name: "real time", Mark: Good, Looked: []string{"a thread in a new cgroup"}}
+	what := "a thread in a new cgroup got " + v.grant.PolicyText()
+	groups := v.facts.Budget.Period > 0
 	_, builtWith := v.config["RT_GROUP_SCHED"]
-	switch try := v.trial.fifo; {
-	case try.done && try.err == nil && groups:
-		f.Found = fmt.Sprintf("a thread in a new cgroup got SCHED_FIFO, with %d of %d µs of budget (RT_GROUP_SCHED)", try.budget.Runtime, try.budget.Period)
+	switch try := v.trial.policy; {
+	case try.done && try.err == nil && groups && try.budget.Period > 0:
+		f.Found = fmt.Sprintf("%s, with %d of %d µs of budget (RT_GROUP_SCHED)", what, try.budget.Runtime, try.budget.Period)
 	case try.done && try.err == nil:
-		f.Found = "a thread in a new cgroup got SCHED_FIFO"
+		f.Found = what
 	case try.done:
-		f.Mark, f.Found = Fail, "a thread in a new cgroup did not get SCHED_FIFO: "+try.err.Error()
-		f.Why = "no container can run real-time here"
+		f.Mark, f.Found = Fail, fmt.Sprintf("a thread in a new cgroup did not get %s: %v", v.grant.PolicyText(), try.err)
+		f.Why = "no container of class " + v.class.Name + " starts here"
 		f.Do = v.withoutGroups(groups)
 	case try.proof != "":
 		f.Found, f.Looked = try.proof, []string{"the ledger"}

@@ -151,7 +151,7 @@ func hypervisor(v *view) []Finding {
 	f := Finding{Name: "hypervisor", Mark: Good, Looked: []string{"/proc/cpuinfo", "/sys/class/dmi/id", "/proc/stat"}}
 	name, virtual := platform.Hypervisor(v.Root)
 	if !virtual {
-		f.Found = "none: this is the machine itself"
+		f.Found = "none that shows itself"
 		return one(f)
 	}
 	f.Mark, f.Found = Limit, "this is a virtual machine"

@@ -43,6 +43,17 @@ func services(v *view) []Finding {
 	return one(f)
 }
 
+// String names a delegate with its version and its path.
+func (d Delegate) String() string {
+	switch {
+	case d.Err != nil:
+		return d.Path + " (" + d.Err.Error() + ")"
+	case d.Name == "":
+		return d.Path
+	}
+	return fmt.Sprintf("%s %s (%s)", d.Name, d.Version, d.Path)
+}
+
 func delegates(v *view) []Finding {
 	f := Finding{Name: "delegate", Mark: Good, Looked: []string{"[runtime] delegates", "--version of each"}}
 	if len(v.Delegates) == 0 || v.Delegates[0].Err != nil {
@@ -55,11 +66,14 @@ func delegates(v *view) []Finding {
 		return one(f)
 	}
 	used := v.Delegates[0]
-	f.Found = fmt.Sprintf("%s %s (%s)", used.Name, used.Version, used.Path)
+	f.Found = used.String()
 	if len(used.Cannot) > 0 {
 		f.Mark, f.Found = Limit, f.Found+" cannot do "+joined(used.Cannot)
 		f.Why = "containers and classes that ask for that are refused, or have it as a limit"
 		f.Do = []string{"take runc 1.4 or later, and name it in [runtime] delegates"}
+	}
+	for _, other := range v.Delegates[1:] {
+		f.Found += "; beside it " + other.String()
 	}
 	return one(f)
 }

@@ -17,6 +17,7 @@ import (
 	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
 	"github.com/rtshield/rtshield/internal/host/rt"
 	"github.com/rtshield/rtshield/internal/host/sched"
+	"github.com/rtshield/rtshield/internal/promise"
 	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
 )
@@ -24,7 +25,7 @@ import (
 // trial is what was tried: a grant is made as create and its hook make one, in a cgroup of its own with one thread in it, and
 // released. It is in the ledger meanwhile. Killed on the way, it is cleaned up as any container that ended without a release.
 type trial struct {
-	fifo, partition attempt
+	policy, partition attempt
 	// managed are the interrupts that the kernel did not let be written; nil: none was written.
 	managed []string
 	// notTried says why nothing was.
@@ -41,11 +42,11 @@ type attempt struct {
 	cpus       shield.CPUs
 }
 
-func (t trial) tried() bool { return t.fifo.done || t.partition.done }
+func (t trial) tried() bool { return t.policy.done || t.partition.done }
 
 // untried is a trial that there is none of.
 func untried(why string) trial {
-	return trial{fifo: attempt{why: why}, partition: attempt{why: why}, notTried: why}
+	return trial{policy: attempt{why: why}, partition: attempt{why: why}, notTried: why}
 }
 
 // errInterrupted: somebody has pressed Ctrl-C, and all is back.
@@ -81,7 +82,7 @@ func (v *view) tryUnder(session *shield.Session) (trial, error) {
 		return untried("a container of another ledger runs"), nil
 	}
 	t := untried("")
-	t.fifo.proof, t.partition.proof = proofs(session.Grants)
+	t.policy.proof, t.partition.proof = proofs(session.Grants, v.class.Policy)
 	var err error
 	if !v.Root.AtLeast(6, 12) {
 		if t.managed, err = v.refusedIRQs(); err != nil {
@@ -90,7 +91,7 @@ func (v *view) tryUnder(session *shield.Session) (trial, error) {
 	}
 	grant, _, err := v.decide(session.Ledger)
 	if err != nil { // the shield is full
-		t.fifo.why, t.partition.why = err.Error(), err.Error()
+		t.policy.why, t.partition.why = err.Error(), err.Error()
 		return t, nil
 	}
 	err = v.carryOut(session, bare(grant), &t)
@@ -98,23 +99,23 @@ func (v *view) tryUnder(session *shield.Session) (trial, error) {
 }
 
 // proofs are the containers that have now what would be tried.
-func proofs(grants []shield.Grant) (fifo, partition string) {
+func proofs(grants []shield.Grant, wanted shield.Policy) (policy, partition string) {
 	for _, grant := range grants {
-		if grant.Bound && grant.Policy.HasPriority() {
-			fifo = fmt.Sprintf("container %s runs %s", grant.Name, grant.PolicyText())
+		if grant.Bound && grant.Policy == wanted {
+			policy = fmt.Sprintf("container %s runs %s", grant.Name, grant.PolicyText())
 		}
 		if grant.Bound && grant.Level == shield.LevelPartition {
 			partition = fmt.Sprintf("container %s has CPU %s as a partition", grant.Name, grant.CPUs)
 		}
 	}
-	return fifo, partition
+	return policy, partition
 }
 
 // bare leaves of a grant what is tried: the partition, and the budget of a real-time thread. Interrupts, irqbalance, sleep
 // states and frequencies are left alone, and at another level the CPUs too: their other tasks would be moved for nothing.
 func bare(grant shield.Grant) shield.Grant {
 	trial := shield.Grant{
-		Key: grant.Key, Name: "rtshield check", Class: grant.Class, Policy: grant.Policy, Priority: grant.Priority, IRQ: "keep",
+		Key: grant.Key, Name: "rtshield check", Class: grant.Class, Policy: grant.Policy, Priority: grant.Priority, Deadline: grant.Deadline, IRQ: "keep",
 		Mems: grant.Mems, Budget: grant.Budget, Created: time.Now().UTC().Truncate(time.Second), LeaveHelper: true,
 	}
 	if grant.Level == shield.LevelPartition {
@@ -145,7 +146,7 @@ func (v *view) carryOut(session *shield.Session, grant shield.Grant, t *trial) (
 	}()
 	cgroup, err := reconcile.MakeTrial(v.Root, grant.Level == shield.LevelPartition)
 	if err != nil {
-		t.fifo.why, t.partition.why = err.Error(), err.Error()
+		t.policy.why, t.partition.why = err.Error(), err.Error()
 		return nil
 	}
 	defer reconcile.CleanTrial(v.Root)
@@ -185,12 +186,12 @@ func (v *view) carryOut(session *shield.Session, grant shield.Grant, t *trial) (
 
 // judge reads back what came of it.
 func (v *view) judge(grant shield.Grant, report reconcile.Report, pid int, t *trial) {
-	t.fifo = attempt{done: true, budget: grant.Budget}
+	t.policy = attempt{done: true, budget: grant.Budget}
 	for _, refused := range report.Refused {
 		switch {
 		case !grant.Needs(refused.Knob):
 		case refused.Kind == shield.RTBudget:
-			t.fifo.err = fmt.Errorf("of the real-time budget %s µs are needed in %s, which has %s: %w", refused.Want, refused.Name, refused.Now, refused.Err)
+			t.policy.err = fmt.Errorf("of the real-time budget %s µs are needed in %s, which has %s: %w", refused.Want, refused.Name, refused.Now, refused.Err)
 		default:
 			t.partition.err = errors.Join(t.partition.err, fmt.Errorf("%s: %w", reconcile.KnobPath(refused.Knob), refused.Err))
 		}
@@ -206,17 +207,25 @@ func (v *view) judge(grant shield.Grant, report reconcile.Report, pid int, t *tr
 			t.partition.err = fmt.Errorf("it is %q, with CPU %s", kind, now)
 		}
 	}
-	if t.fifo.err != nil {
-		return
+	switch {
+	case t.policy.err != nil:
+	case grant.Policy == shield.Deadline && grant.Level != shield.LevelPartition: // elsewhere the kernel wants it on all CPUs
+		t.policy = attempt{why: "policy deadline on some CPUs takes a partition"}
+	default:
+		t.policy.err = setPolicy(pid, grant)
 	}
-	want := sched.Attr{Policy: unix.SCHED_FIFO, Priority: 1}
-	if t.fifo.err = sched.Set(pid, want); t.fifo.err == nil {
-		now, err := sched.Get(pid)
-		if err == nil && now != want {
-			err = fmt.Errorf("it has policy %d, priority %d", now.Policy, now.Priority)
-		}
-		t.fifo.err = err
+}
+
+// setPolicy gives a thread the policy, and reads it back.
+func setPolicy(pid int, grant shield.Grant) error {
+	if err := promise.SetPolicy(pid, grant); err != nil {
+		return err
 	}
+	now, err := sched.Get(pid)
+	if err == nil && now != promise.Attr(grant) {
+		err = fmt.Errorf("it has policy %d, priority %d", now.Policy, now.Priority)
+	}
+	return err
 }
 
 // verb is the word that makes rtshield the thread of a trial. It is for rtshield alone.

@@ -76,7 +76,7 @@ func TestRunningContainersAreProofEnough(t *testing.T) {
 		{shield.Grant{Name: "a", Policy: shield.Other, Level: shield.LevelCpuset, Bound: true}, "", ""},
 		{shield.Grant{Name: "a", Policy: shield.FIFO, Priority: 50, Level: shield.LevelPartition}, "", ""}, // it is not made yet
 	} {
-		if fifo, partition := proofs([]shield.Grant{c.grant}); fifo != c.fifo || partition != c.partition {
+		if fifo, partition := proofs([]shield.Grant{c.grant}, shield.FIFO); fifo != c.fifo || partition != c.partition {
 			t.Errorf("%+v: %q, %q", c.grant, fifo, partition)
 		}
 	}

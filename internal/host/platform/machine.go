@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,8 +25,12 @@ func Hypervisor(root host.Root) (name string, virtual bool) {
 	if compatible, err := root.Read("proc/device-tree/hypervisor/compatible"); err == nil { // arm64
 		return strings.Trim(compatible, "\x00"), true
 	}
-	return name, hasFlag(root, "hypervisor")
+	known := slices.ContainsFunc(makers, func(maker string) bool { return strings.Contains(name, maker) })
+	return name, known || hasFlag(root, "hypervisor")
 }
+
+// makers are words that the firmware of virtual machines has in its names. Where CPUs do not tell (arm64) nothing else does.
+var makers = []string{"QEMU", "KVM", "VMware", "VirtualBox", "Xen", "Virtual Machine", "OpenStack", "Google Compute Engine", "Parallels"}
 
 // hasFlag: x86 lists what a CPU has in /proc/cpuinfo.
 func hasFlag(root host.Root, wanted string) bool {
