@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
@@ -240,29 +241,30 @@ func verdict(report *check.Report) string {
 }
 
 func (p page) finding(f check.Finding) {
-	const details = "                                " // below what was found
 	mark := string(f.Mark)
 	if f.Mark == check.Fail {
 		mark = strings.ToUpper(mark)
 	}
-	p.wrapped(fmt.Sprintf("  %-7s  %-18s  ", mark, f.Name), colours[f.Mark], f.Found)
+	head := fmt.Sprintf("  %-7s  %-18s  ", mark, f.Name)
+	below := strings.Repeat(" ", len(head))
+	p.wrapped(head, colours[f.Mark], f.Found)
 	if f.Mark == check.Good && !p.verbose {
 		return
 	}
 	if f.Why != "" {
-		p.wrapped(details[:31]+"why: ", "", f.Why)
+		p.wrapped(below+"why: ", "", f.Why)
 	}
 	if f.Micros != nil {
-		p.wrapped(details[:31]+"costs: ", "", microsText(*f.Micros))
+		p.wrapped(below+"in µs: ", "", microsText(*f.Micros))
 	}
 	for _, way := range f.Do {
-		p.wrapped(details[:31]+"do: ", "", way)
+		p.wrapped(below+"do: ", "", way)
 	}
 	if f.Fix != "" {
-		p.wrapped(details[:31]+"--fix: ", "", f.Fix)
+		p.wrapped(below+"--fix: ", "", f.Fix)
 	}
 	if p.verbose {
-		p.wrapped(details[:31]+"looked at: ", "", strings.Join(f.Looked, ", "))
+		p.wrapped(below+"looked at: ", "", strings.Join(f.Looked, ", "))
 	}
 }
 
@@ -272,13 +274,14 @@ func microsText(m check.Micros) string {
 	if m.Value < 10 {
 		number = fmt.Sprintf("%.2g", m.Value)
 	}
-	return number + " µs " + m.What + " (" + m.Source + ")"
+	return number + " " + m.What + " (" + m.Source + ")"
 }
 
 // wrapped is printWrapped with the mark in the head painted.
 func (p page) wrapped(head, code, text string) {
-	indent := strings.Repeat(" ", len(head))
-	for _, line := range wrap(text, p.width-len(head)) {
+	columns := utf8.RuneCountInString(head)
+	indent := strings.Repeat(" ", columns)
+	for _, line := range wrap(text, p.width-columns) {
 		if code != "" {
 			mark, rest := head[:9], head[9:]
 			head, code = p.paint(code, mark)+rest, ""

@@ -282,7 +282,7 @@ func TestEachFindingBothWays(t *testing.T) {
 		{"throttling of old", "RT throttling", files{"proc/sys/kernel/osrelease": "6.1.0"}, nil, []string{"limit", "950000 of 1000000", "50000 µs of each 1000000 µs", "sched_rt_runtime_us=-1"}},
 		{"throttling of old, off", "RT throttling", files{"proc/sys/kernel/osrelease": "6.1.0", "proc/sys/kernel/sched_rt_runtime_us": "-1"}, nil, []string{"good", "off"}},
 		{"throttling since 6.12", "RT throttling", nil, nil, []string{"good", "policy deadline only"}},
-		{"throttling of groups", "RT throttling", budgets, nil, []string{"limit", "316000 of 1000000", "684000 µs", "its budget", "!sysctl"}},
+		{"throttling of groups", "RT throttling", budgets, nil, []string{"limit", "316000 of 1000000", "684000 µs", "the container's budget", "!sysctl"}},
 
 		{"fair server", "fair server", files{"sys/kernel/debug/sched/fair_server/cpu1/runtime": "50000000"}, nil, []string{"limit", "50000 of 1000000 µs", "50000 µs of each", `fair_server = "off"`}},
 		{"fair server off", "fair server", nil, nil, []string{"good", "off on CPU 1-3"}},
@@ -292,6 +292,7 @@ func TestEachFindingBothWays(t *testing.T) {
 		{"lockdown", "lockdown", files{"sys/kernel/security/lockdown": "none [integrity] confidentiality"}, nil, []string{"limit", "integrity", "Secure Boot"}},
 		{"no lockdown", "lockdown", nil, nil, []string{"good", "off"}},
 		{"no securityfs", "lockdown", files{"sys/kernel/security/lockdown": absent}, nil, []string{"limit", "cannot be seen", "fix mount -t securityfs"}},
+		{"lockdown not in use", "lockdown", files{"sys/kernel/security/lockdown": absent, "sys/kernel/security/lsm": "capability,apparmor"}, nil, []string{"good", "none of the security modules"}},
 		{"no lockdown in the kernel", "lockdown", files{"sys/kernel/security/lockdown": absent, "boot/config-6.12.107+deb13-rt-amd64": "CONFIG_HZ=250"}, nil, []string{"good", "shows none"}},
 
 		{"cgroup v2", "hierarchy", nil, nil, []string{"good", "cgroup v2"}},

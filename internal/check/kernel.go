@@ -115,7 +115,7 @@ func throttling(v *view) []Finding {
 		f.Micros = &Micros{float64(period - runtime), fmt.Sprintf("of each %d µs, for a thread that never sleeps", period), "kernel.sched_rt_runtime_us"}
 		f.Do = []string{"where programs poll: sysctl kernel.sched_rt_runtime_us=-1 (then nothing stops one that runs wild)"}
 		if groups {
-			f.Micros.Source, f.Do = "its budget (RT_GROUP_SCHED)", []string{"where programs poll: take a kernel without CONFIG_RT_GROUP_SCHED"}
+			f.Micros.Source, f.Do = "the container's budget, RT_GROUP_SCHED", []string{"where programs poll: take a kernel without CONFIG_RT_GROUP_SCHED"}
 		}
 	}
 	return one(f)
@@ -181,6 +181,7 @@ func lockdown(v *view) []Finding {
 	const securityfs = "mount -t securityfs securityfs /sys/kernel/security"
 	f := Finding{Name: "lockdown", Mark: Good, Looked: []string{"/sys/kernel/security/lockdown"}}
 	mode := platform.Lockdown(v.Root)
+	_, errModules := v.Root.Read("sys/kernel/security/lsm")
 	switch {
 	case mode == "none":
 		f.Found = "off"
@@ -188,6 +189,8 @@ func lockdown(v *view) []Finding {
 		f.Mark, f.Found = Limit, mode
 		f.Why = "root may not write debugfs, where fair servers and the preemption model are set, nor read the counter of firmware interrupts"
 		f.Do = []string{"boot without lockdown=; where Secure Boot brings it, without that"}
+	case errModules == nil:
+		f.Found = "off: it is none of the security modules in use"
 	case v.config["SECURITY_LOCKDOWN_LSM"] == "y":
 		f.Mark, f.Found = Limit, "it cannot be seen: securityfs is not mounted"
 		f.Why = "it keeps root from debugfs, where fair servers and the preemption model are set"
