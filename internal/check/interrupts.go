@@ -73,7 +73,7 @@ func (v *view) refusedIRQs() ([]string, error) {
 		if err != nil || fixed || !reaches(list) || irq.Name(v.Root, number) == "" {
 			continue
 		}
-		if errors.Is(irq.SetAffinity(v.Root, number, list), irq.ErrManaged) {
+		if _, err := irq.SetAffinity(v.Root, number, list); errors.Is(err, irq.ErrManaged) {
 			refused = append(refused, status.IRQName(v.Root, strconv.Itoa(number)))
 		}
 	}
