@@ -258,9 +258,12 @@ func (p page) finding(f check.Finding) {
 		p.wrapped(below+"in µs: ", "", microsText(*f.Micros))
 	}
 	for _, way := range f.Do {
+		if way == f.Fix {
+			way += " (or --fix)"
+		}
 		p.wrapped(below+"do: ", "", way)
 	}
-	if f.Fix != "" {
+	if f.Fix != "" && !slices.Contains(f.Do, f.Fix) {
 		p.wrapped(below+"--fix: ", "", f.Fix)
 	}
 	if p.verbose {

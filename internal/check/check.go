@@ -181,7 +181,9 @@ func (j Job) Look() (*Report, error) {
 	case j.tried != nil:
 		v.trial, err = j.tried(v)
 	default:
-		v.trial, err = v.try()
+		if v.trial, err = v.try(); err == nil {
+			v.ledger, err = j.Store.Peek() // who takes the lock releases what has ended
+		}
 	}
 	if err != nil {
 		return nil, err
