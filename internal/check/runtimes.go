@@ -43,6 +43,15 @@ func services(v *view) []Finding {
 	return one(f)
 }
 
+// Delegate is a runtime that the policy names.
+type Delegate struct {
+	// Path is "" for one that was not found, and Err says why.
+	Path, Name, Version string
+	// Cannot names what containers cannot ask for with this one.
+	Cannot []string
+	Err    error
+}
+
 // String names a delegate with its version and its path.
 func (d Delegate) String() string {
 	switch {
@@ -152,4 +161,15 @@ func (v *view) ours(runtimes map[string]string) (ours, stale []string) {
 		ours = append(ours, name)
 	}
 	return ours, stale
+}
+
+// engineProgram says where an engine's program is, "" for none.
+func engineProgram(root host.Root, e engine.Engine) string {
+	for _, dir := range []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"} {
+		path := filepath.Join(dir, e.Program)
+		if info, err := os.Stat(root.Path(path)); err == nil && info.Mode().IsRegular() {
+			return path
+		}
+	}
+	return ""
 }

@@ -17,16 +17,19 @@ import (
 type Config map[string]string
 
 // ReadConfig finds them where kernels and distributions keep them; fs.ErrNotExist where this one does not.
-func ReadConfig(root host.Root) (Config, string, error) {
+func ReadConfig(root host.Root) (Config, error) {
 	release := root.Kernel()
 	for _, path := range []string{"/proc/config.gz", "/boot/config-" + release, "/lib/modules/" + release + "/config", "/usr/lib/modules/" + release + "/config"} {
 		text, err := readConfig(root.Path(path))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		return parseConfig(text), path, err
+		if err != nil {
+			return nil, err
+		}
+		return parseConfig(text), nil
 	}
-	return nil, "", fs.ErrNotExist
+	return nil, fs.ErrNotExist
 }
 
 // readConfig unpacks with gzip(1): the library's initialisation would be paid by every OCI verb.
