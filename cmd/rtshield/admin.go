@@ -74,6 +74,7 @@ func administrator() *cli.App {
 				Action: repair,
 			},
 			verifying(jsonFlag),
+			checking(jsonFlag),
 		},
 		ExitErrHandler: func(*cli.Context, error) {}, // run prints it
 	}
@@ -123,6 +124,7 @@ func repair(c *cli.Context) error {
 	}
 	store := shield.Store{Dir: policy.State, BootID: bootID}
 	return bringBack(c.App.Writer, "reconcile", policy, store, func(session *shield.Session) (reconcile.Report, error) {
+		defer reconcile.CleanTrial(host.System)
 		return reconcile.Run(host.System, session)
 	})
 }
@@ -140,7 +142,7 @@ func bringBack(w io.Writer, who string, policy config.Config, store shield.Store
 			return err
 		}
 	}
-	if !store.Exists() && !reconcile.Leftover(host.System) {
+	if !store.Exists() && !reconcile.Leftover(host.System) && !reconcile.TrialLeft(host.System) {
 		fmt.Fprintln(w, "nothing to do: no container holds a CPU, and no setting waits to go back")
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/rtshield/rtshield/hooks"
+	"github.com/rtshield/rtshield/internal/check"
 	"github.com/rtshield/rtshield/internal/watch"
 	"github.com/rtshield/rtshield/runtime"
 	"github.com/rtshield/rtshield/runtime/argv"
@@ -25,6 +26,9 @@ func run(args []string) int {
 			return complain(err)
 		}
 		return 0
+	}
+	if check.Is(args[1:]) {
+		return check.Main()
 	}
 	if watch.Is(args[1:]) {
 		return watch.Main(args[1:])
@@ -48,7 +52,7 @@ func complain(err error) int {
 func isAdministrator(args []string) bool {
 	inv := argv.Parse(args)
 	switch inv.Verb {
-	case "status", "verify", "explain", "reconcile", "install", "uninstall", "help", "h":
+	case "status", "check", "verify", "explain", "reconcile", "install", "uninstall", "help", "h":
 		return true
 	case "":
 		return inv.Malformed == "" && !inv.Version

@@ -30,11 +30,7 @@ func TestVerifyFitsAHundredColumns(t *testing.T) {
 	var out strings.Builder
 	printVerified(&out, report)
 	text := out.String()
-	for line := range strings.Lines(text) {
-		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 100 {
-			t.Errorf("%d columns: %s", n, line)
-		}
-	}
+	fits(t, text)
 	for _, words := range []string{
 		"  holds    policy       fifo 50 of its first thread\n", "  BROKEN   cpuset       cpuset.cpus of\n", "  cannot   other tasks  kworker",
 		"  counted  CPU 1        0 device irqs, 7 ticks", "is being created", "2 containers: 1 hold, 1 broken, 1 this host cannot, 0 unknown\n",
@@ -45,5 +41,15 @@ func TestVerifyFitsAHundredColumns(t *testing.T) {
 	}
 	if joined := strings.Join(strings.Fields(text), ""); !strings.Contains(joined, cgroup+`is"0-1":somebody→changedit(rtshieldverify--repair)`) {
 		t.Errorf("something was lost:\n%s", text)
+	}
+}
+
+// fits fails for each line of more than a hundred columns.
+func fits(t *testing.T, text string) {
+	t.Helper()
+	for line := range strings.Lines(text) {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 100 {
+			t.Errorf("%d columns: %s", n, line)
+		}
 	}
 }

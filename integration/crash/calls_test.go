@@ -85,6 +85,9 @@ var calls = map[uint64]call{
 	unix.SYS_DUP3:              {"dup3", -1, false, false, taking, nil},
 	unix.SYS_SOCKET:            {"socket", -1, false, false, taking, nil},
 	unix.SYS_CONNECT:           {"connect", -1, false, false, []string{"ECONNREFUSED"}, nil},
+	unix.SYS_BIND:              {"bind", -1, false, false, deciding, nil}, // process events
+	unix.SYS_SENDTO:            {"sendto", -1, false, false, []string{"ECONNREFUSED"}, nil},
+	unix.SYS_RECVFROM:          {"recvfrom", -1, false, false, []string{"EINTR"}, nil},
 	unix.SYS_CLONE:             {"clone", -1, false, false, forking, nil}, // of a process, see point
 	unix.SYS_PRLIMIT64:         {"prlimit64", -1, false, false, deciding, nil},
 	unix.SYS_WAITID:            {"waitid", -1, false, false, []string{"EINTR"}, nil},
@@ -116,6 +119,7 @@ var harmless = numbersOf(
 	unix.SYS_GETPID, unix.SYS_GETTID, unix.SYS_GETUID, unix.SYS_GETEUID, unix.SYS_GETGID, unix.SYS_GETEGID, unix.SYS_GETPPID,
 	unix.SYS_GETPGID, unix.SYS_PRCTL, unix.SYS_SET_TID_ADDRESS, unix.SYS_SET_ROBUST_LIST, unix.SYS_RSEQ, unix.SYS_SIGNALFD4,
 	unix.SYS_CAPGET, unix.SYS_SYSINFO, unix.SYS_GETRLIMIT, unix.SYS_SETRLIMIT,
+	unix.SYS_SETPGID,                                    // of a child, before it is another program
 	unix.SYS_CLONE3, unix.SYS_EXIT, unix.SYS_EXIT_GROUP, // threads of Go's
 	unix.SYS_SETSOCKOPT, unix.SYS_GETSOCKOPT,
 	unix.SYS_TGKILL, unix.SYS_KILL, unix.SYS_PIDFD_SEND_SIGNAL, // its own threads, and signals passed on to the delegate

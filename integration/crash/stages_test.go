@@ -57,6 +57,8 @@ type stage struct {
 	always, whole func(*crash) error
 	// onlyFaults: kills there are as in another stage.
 	onlyFaults bool
+	// onlyKills: it changes nothing for anybody, and most of what it looks at it can do without.
+	onlyKills bool
 	// quiet: the program succeeds whatever happens, because the container is gone, and says on stderr what is left to do.
 	quiet bool
 }
@@ -93,6 +95,10 @@ var stages = []stage{
 		play: func(c *crash, b blow) (report, rig.Result) {
 			return c.traced(b, "--root", c.Root, "update", "--cpuset-cpus", "0-1", neighbour)
 		},
+	},
+	{
+		name: "check", least: 10, onlyKills: true,
+		play: func(c *crash, b blow) (report, rig.Result) { return c.traced(b, "check", "--json") },
 	},
 }
 

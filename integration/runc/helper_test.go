@@ -1,10 +1,14 @@
 package runc_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/rtshield/rtshield/integration/runc/rig"
 )
@@ -53,4 +57,21 @@ func programIs(pid int, want string) error {
 		err = fmt.Errorf("pid %d runs %s", pid, got)
 	}
 	return err
+}
+
+// asNobody runs rtshield as a user who may do nothing, and gives all that it says, with its exit status.
+func asNobody(r *rig.Rig, args ...string) (text string, code int) {
+	r.Helper()
+	program := filepath.Join(r.Dir, "rtshield") // where others can run it
+	data, err := os.ReadFile(r.Rtshield)
+	if err == nil {
+		err = os.WriteFile(program, data, 0o755)
+	}
+	if err != nil {
+		r.Fatal(err)
+	}
+	cmd := r.Command(context.Background(), program, args...)
+	cmd.SysProcAttr = &unix.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	out, _ := cmd.CombinedOutput()
+	return string(out), cmd.ProcessState.ExitCode()
 }

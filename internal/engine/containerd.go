@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -102,6 +103,9 @@ func (c *containerd) resolve(parent, pattern string) ([]string, error) {
 	return found, nil
 }
 
+// ErrNoCRI: containerd serves somebody else, such as dockerd, who brings runtimes of his own.
+var ErrNoCRI = errors.New("disabled_plugins")
+
 // check refuses a configuration in which no runtime would be found.
 func (c *containerd) check() error {
 	main := c.sources[0].table
@@ -109,7 +113,7 @@ func (c *containerd) check() error {
 		disabled, _ := s.table["disabled_plugins"].([]any)
 		for _, name := range disabled {
 			if name == "cri" || slices.Contains(slices.Collect(maps.Values(plugins)), fmt.Sprint(name)) {
-				return fmt.Errorf("%s has %q in disabled_plugins, and nothing else reads runtimes (ctr --runc-binary and nerdctl --runtime take a path): take it out of the list for Kubernetes", s.path, name)
+				return fmt.Errorf("%s has %q in %w, and nothing else reads runtimes (ctr --runc-binary and nerdctl --runtime take a path): take it out of the list for Kubernetes", s.path, name, ErrNoCRI)
 			}
 		}
 	}

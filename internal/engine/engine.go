@@ -24,8 +24,10 @@ type Engine struct {
 	Config string
 	// Unit is its service, "" if it has none, and Load the verb of systemctl that makes it read the file.
 	Unit, Load string
-	editor     func(files *tree, config string) (editor, error)
-	format     format
+	// Program is the one that reads it.
+	Program string
+	editor  func(files *tree, config string) (editor, error)
+	format  format
 }
 
 // editor knows one engine's configuration, read from files.
@@ -56,11 +58,11 @@ type edit struct {
 }
 
 var engines = []Engine{
-	{Name: "docker", Config: "/etc/docker/daemon.json", Unit: "docker", Load: "reload", editor: newDocker, format: docker{}},
-	{Name: "containerd", Config: "/etc/containerd/config.toml", Unit: "containerd", Load: "restart", editor: newContainerd, format: blocks{containerdRuntimes}},
+	{Name: "docker", Config: "/etc/docker/daemon.json", Program: "dockerd", Unit: "docker", Load: "reload", editor: newDocker, format: docker{}},
+	{Name: "containerd", Config: "/etc/containerd/config.toml", Program: "containerd", Unit: "containerd", Load: "restart", editor: newContainerd, format: blocks{containerdRuntimes}},
 	// CRI-O reads its runtimes anew on reload too, but only from 1.26 on.
-	{Name: "crio", Config: "/etc/crio/crio.conf", Unit: "crio", Load: "restart", editor: newCRIO, format: blocks{crioRuntimes}},
-	{Name: "podman", Config: "/etc/containers/containers.conf", editor: newPodman, format: blocks{podmanRuntimes}},
+	{Name: "crio", Config: "/etc/crio/crio.conf", Program: "crio", Unit: "crio", Load: "restart", editor: newCRIO, format: blocks{crioRuntimes}},
+	{Name: "podman", Config: "/etc/containers/containers.conf", Program: "podman", editor: newPodman, format: blocks{podmanRuntimes}},
 }
 
 // Engines are all that there are.
@@ -105,6 +107,16 @@ func (e Engine) Install(config string, runtimes []Runtime) (*Plan, error) {
 		return nil, err
 	}
 	return plan, plan.link(absent)
+}
+
+// Runtimes are those that the configuration names, with their programs, whoever has put them there. ErrNoCRI if the engine
+// would read none.
+func (e Engine) Runtimes(config string) (map[string]string, error) {
+	editor, err := e.editor(newTree(), config)
+	if err != nil {
+		return nil, err
+	}
+	return editor.known(), nil
 }
 
 // Uninstall plans how what Install has put into the configuration is taken out. A file that nobody has edited since gets

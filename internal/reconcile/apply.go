@@ -50,7 +50,11 @@ type Refusal struct {
 //
 // A refused setting is in the report, not an error: whether it breaks a promise is for the caller to say.
 func Run(root host.Root, session *shield.Session) (Report, error) {
+	tried := session.Grant(TrialKey) != nil
 	report := Report{Dropped: sweep(root, session.Ledger)}
+	if tried && session.Grant(TrialKey) == nil { // killed on the way
+		defer CleanTrial(root)
+	}
 	adoptLeftover(root, session.Ledger)
 	if err := makeIdle(root, session.Ledger); err != nil {
 		return report, err

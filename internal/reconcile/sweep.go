@@ -14,7 +14,7 @@ func sweep(root host.Root, ledger *shield.Ledger) []string {
 		endMove(root, &ledger.Grants[i])
 	}
 	for _, grant := range append([]shield.Grant(nil), ledger.Grants...) {
-		if !lives(root, grant.Owner, grant.Bound, grant.Cgroups.Cpuset) {
+		if !Live(root, grant) {
 			ledger.Release(grant.Key)
 			dropped = append(dropped, grant.Name)
 		}
@@ -51,9 +51,9 @@ func lives(root host.Root, owner shield.Owner, bound bool, cgroup string) bool {
 	return bound && cgroup != "" && root.CgroupPopulated(cgroup)
 }
 
-// Live says whether a grant's container still runs or is being made.
+// Live says whether a grant's container still runs or is being made. A trial is over with who makes it.
 func Live(root host.Root, grant shield.Grant) bool {
-	return lives(root, grant.Owner, grant.Bound, grant.Cgroups.Cpuset)
+	return lives(root, grant.Owner, grant.Bound && grant.Key != TrialKey, grant.Cgroups.Cpuset)
 }
 
 // Stale says whether anything in the ledger has lost its owner, so that a Run has something to clean up.

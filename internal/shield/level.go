@@ -61,6 +61,11 @@ func chooseLevel(layout Layout, host Host, request Request, terms Terms, cpus, i
 	return level, why
 }
 
+// LevelOf gives the level that a grant has, and why it is no stronger one.
+func LevelOf(layout Layout, host Host, request Request, terms Terms, grant Grant) (level, why string) {
+	return chooseLevel(layout, host, request, terms, grant.CPUs.CPUSet, grant.Idle.CPUSet)
+}
+
 // setLevel gives the grant its level, or says why a promise about it cannot be kept.
 func setLevel(grant *Grant, layout Layout, host Host, request Request, terms Terms) error {
 	level, why := chooseLevel(layout, host, request, terms, grant.CPUs.CPUSet, grant.Idle.CPUSet)

@@ -180,7 +180,7 @@ func lateIRQ(root host.Root, setting shield.Setting, held cpuset.CPUSet) (shield
 		return shield.Limit{}, false
 	}
 	return shield.Limit{
-		What: irqName(root, setting.Name) + " arrives once more on CPU " + reached.String(), Why: "the kernel moves it with its next interrupt",
+		What: IRQName(root, setting.Name) + " arrives once more on CPU " + reached.String(), Why: "the kernel moves it with its next interrupt",
 		Kind: shield.IRQ,
 	}, true
 }
@@ -208,7 +208,7 @@ func IRQLimit(root host.Root, setting shield.Setting) shield.Limit {
 	now, _ := cpuset.Parse(setting.Now)
 	want, _ := cpuset.Parse(setting.Want)
 	unwanted := now.Difference(want).String()
-	limit := unlessFixed(setting, shield.Limit{What: irqName(root, setting.Name) + " may arrive on CPU " + unwanted}, Changed)
+	limit := unlessFixed(setting, shield.Limit{What: IRQName(root, setting.Name) + " may arrive on CPU " + unwanted}, Changed)
 	if setting.Fixed == irq.ErrManaged.Error() {
 		if n, err := strconv.Atoi(setting.Name); err == nil && n > 0 { // 0 is the timer on x86
 			limit.Help = "boot with isolcpus=managed_irq," + unwanted + " if it is a device's queue"
@@ -220,7 +220,7 @@ func IRQLimit(root host.Root, setting shield.Setting) shield.Limit {
 // claimLimit says that a claimed interrupt may arrive elsewhere.
 func claimLimit(root host.Root, setting shield.Setting) shield.Limit {
 	limit := IRQLimit(root, setting)
-	limit.What = fmt.Sprintf("%s is claimed, and may arrive on CPU %s", irqName(root, setting.Name), setting.Now)
+	limit.What = fmt.Sprintf("%s is claimed, and may arrive on CPU %s", IRQName(root, setting.Name), setting.Now)
 	if setting.Fixed != "" {
 		limit.Help = ""
 	}
@@ -232,7 +232,8 @@ func hasHandler(root host.Root, number string) bool {
 	return err == nil && irq.Name(root, n) != ""
 }
 
-func irqName(root host.Root, number string) string {
+// IRQName names an interrupt for people, "irq 36 (virtio1-req.0)".
+func IRQName(root host.Root, number string) string {
 	n, _ := strconv.Atoi(number)
 	if name := irq.Name(root, n); name != "" {
 		return "irq " + number + " (" + name + ")"

@@ -70,6 +70,11 @@ func culprits(kind shield.Kind, running []string, untold bool) string {
 	return status.Changed + "; " + strings.Join(names, "; ")
 }
 
+// Meddlers gives the names of the running programs that change settings by themselves, but for systemd.
+func Meddlers(root host.Root) []string {
+	return slices.DeleteFunc(runningSuspects(root), func(name string) bool { return name == "systemd" })
+}
+
 func runningSuspects(root host.Root) []string {
 	var running []string
 	names, _ := root.List("proc")

@@ -122,3 +122,27 @@ func Write(root host.Root, file, value string) error {
 	}
 	return err
 }
+
+// State is one that a CPU sleeps in.
+type State struct {
+	Name string
+	// Latency is what the driver says it takes to leave it, in µs.
+	Latency int
+	// Disabled for all of the kernel's governors.
+	Disabled bool
+}
+
+// States lists those of a CPU, the lightest first; none without a driver.
+func States(root host.Root, cpu int) (states []State) {
+	for number := 0; ; number++ {
+		dir := filepath.Join(cpus, "cpu"+strconv.Itoa(cpu), "cpuidle/state"+strconv.Itoa(number))
+		name, err := root.Read(dir, "name")
+		if err != nil {
+			return states
+		}
+		latency, _ := root.Read(dir, "latency")
+		micros, _ := strconv.Atoi(latency)
+		disabled, _ := root.Read(dir, "disable")
+		states = append(states, State{name, micros, disabled != "" && disabled != "0"})
+	}
+}
