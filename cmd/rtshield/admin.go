@@ -15,6 +15,7 @@ import (
 	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
 	"github.com/rtshield/rtshield/internal/status"
+	"github.com/rtshield/rtshield/internal/terminal"
 	"github.com/rtshield/rtshield/internal/watch"
 	"github.com/rtshield/rtshield/runtime"
 )
@@ -181,6 +182,6 @@ func showStatus(c *cli.Context) error {
 	if c.Bool("json") {
 		return printJSON(c.App.Writer, now)
 	}
-	printStatus(c.App.Writer, now)
+	printStatus(terminal.To(c.App.Writer), now)
 	return nil
 }

@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
 	"github.com/rtshield/rtshield/internal/status"
+	"github.com/rtshield/rtshield/internal/terminal"
 	"github.com/rtshield/rtshield/runtime"
 	"github.com/rtshield/rtshield/spec"
 )
@@ -20,57 +20,38 @@ func orNone(cpus shield.CPUs) string {
 	return cpus.String()
 }
 
-func printStatus(w io.Writer, now *status.Status) {
-	fmt.Fprintf(w, "housekeeping  CPU %s\n", now.Layout.Housekeeping)
-	fmt.Fprintf(w, "shield        CPU %s (%s)\n", orNone(now.Layout.Pool), now.Layout.Source)
-	fmt.Fprintf(w, "free          CPU %s\n", orNone(now.Free))
-	for _, cgroup := range now.Lost {
-		fmt.Fprintf(w, "\nthe ledger was deleted while a container ran: cgroup %s; until it is deleted, nobody is granted CPUs\n", cgroup)
-	}
-	if len(now.Grants) == 0 {
-		if len(now.Lost) == 0 {
-			fmt.Fprintln(w, "\nno container holds a CPU")
-		}
-		printBandwidths(w, now.Bandwidth)
-		return
-	}
-	fmt.Fprintln(w)
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "CONTAINER\tCLASS\tCPUS\tPOLICY\tLEVEL\tPID\tSTATE\tLIMITS")
+func printStatus(page terminal.Page, now *status.Status) {
+	printGlance(page, now, nil)
 	for _, grant := range now.Grants {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%d\n",
-			grant.Name, grant.Class, grant.CPUs, grant.Policy, grant.Level, grant.PID, grant.State, len(grant.Limits))
+		printThreads(page, grant)
 	}
-	table.Flush()
-	for _, grant := range now.Grants {
-		printThreads(w, grant)
-	}
-	printBandwidths(w, now.Bandwidth)
+	printBandwidths(page, now.Bandwidth)
 	for i, pod := range now.Pods {
 		if i == 0 {
-			fmt.Fprintln(w)
+			fmt.Fprintln(page)
 		}
-		fmt.Fprintf(w, "pod %s: CPU %s (%s)\n", pod.Name, pod.CPUs, strings.Join(pod.Containers, ", "))
+		page.Say("", fmt.Sprintf("pod %s: CPU %s (%s)", pod.Name, pod.CPUs, strings.Join(pod.Containers, ", ")))
 	}
 	for _, grant := range now.Grants {
 		if len(grant.HugePages) > 0 {
-			fmt.Fprintf(w, "\nhuge pages of %s: %s\n", grant.Name, pageShares(grant.HugePages))
+			fmt.Fprintln(page)
+			page.Say("", fmt.Sprintf("huge pages of %s: %s", grant.Name, pageShares(grant.HugePages)))
 		}
 	}
 	for _, grant := range now.Grants {
-		printInterference(w, grant)
+		printInterference(page, grant)
 	}
 	for _, grant := range now.Grants {
 		if len(grant.Limits) == 0 {
 			continue
 		}
-		fmt.Fprintf(w, "\nlimits of %s:\n", grant.Name)
+		fmt.Fprintf(page, "\nlimits of %s:\n", grant.Name)
 		for _, limit := range grant.Limits {
-			fmt.Fprintf(w, "  %s\n", limit)
+			page.Say("  ", limit.String())
 		}
 	}
 	if now.Stale > 0 {
-		fmt.Fprintf(w, "\n%d container(s) ended without a release: rtshield reconcile cleans up now, else the next create\n", now.Stale)
+		fmt.Fprintf(page, "\n%d container(s) ended without a release: rtshield reconcile cleans up now, else the next create\n", now.Stale)
 	}
 }
 
