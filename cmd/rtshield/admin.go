@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -14,8 +13,6 @@ import (
 	"github.com/rtshield/rtshield/internal/host"
 	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
-	"github.com/rtshield/rtshield/internal/status"
-	"github.com/rtshield/rtshield/internal/terminal"
 	"github.com/rtshield/rtshield/internal/watch"
 	"github.com/rtshield/rtshield/runtime"
 )
@@ -52,14 +49,7 @@ func administrator() *cli.App {
 			"The commands below are for the administrator.",
 		Flags: []cli.Flag{&cli.StringFlag{Name: "root", Usage: "the delegate's state root (explain)"}},
 		Commands: []*cli.Command{
-			{
-				Name: "status", Usage: "how the CPUs are split, who has which, and what limits it",
-				Flags: []cli.Flag{
-					jsonFlag,
-					&cli.DurationFlag{Name: "sample", Usage: "wait for as long, such as 5s, and tell what containers with a bandwidth got meanwhile"},
-				},
-				Action: showStatus,
-			},
+			showing(jsonFlag),
 			{
 				Name: "explain", Usage: "what create would give a bundle, and every change it would make",
 				Flags: []cli.Flag{
@@ -165,23 +155,4 @@ func bringBack(w io.Writer, who string, policy config.Config, store shield.Store
 		printReport(w, report, len(session.Grants))
 	}
 	return err
-}
-
-func showStatus(c *cli.Context) error {
-	if err := noArguments(c); err != nil {
-		return err
-	}
-	sample := c.Duration("sample")
-	if sample < 0 || sample > time.Hour {
-		return fmt.Errorf("--sample %v: expected a duration up to 1h, such as 5s", sample)
-	}
-	now, err := status.Gather(host.System, sample)
-	if err != nil {
-		return err
-	}
-	if c.Bool("json") {
-		return printJSON(c.App.Writer, now)
-	}
-	printStatus(terminal.To(c.App.Writer), now)
-	return nil
 }

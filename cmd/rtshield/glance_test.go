@@ -68,7 +68,7 @@ func glance(now *status.Status, width int) string {
 	var out strings.Builder
 	page := terminal.To(&out)
 	page.Width = width
-	printStatus(page, now)
+	printStatus(page, now, nil)
 	return aged.ReplaceAllString(out.String(), "41s")
 }
 
@@ -198,7 +198,7 @@ func TestOnATerminalNoLineIsWiderThanIt(t *testing.T) {
 	now.Grants[0].Limits = []shield.Limit{{What: strings.Repeat("kworker/1:0, ", 30), Why: "bound to its CPU", Drift: true}}
 	var out strings.Builder
 	page := terminal.Page{Writer: &out, Width: 90, Wrap: true}
-	printStatus(page, now)
+	printStatus(page, now, nil)
 	for _, line := range tooWide(out.String(), 90) {
 		t.Error(line)
 	}
@@ -213,7 +213,7 @@ func TestColoursAddNothingButColours(t *testing.T) {
 		t.Errorf("colours in a pipe: %q", plain)
 	}
 	var out strings.Builder
-	printStatus(terminal.Page{Writer: &out, Width: 100, Colour: true}, now)
+	printStatus(terminal.Page{Writer: &out, Width: 100, Colour: true}, now, nil)
 	if got := aged.ReplaceAllString(escape.ReplaceAllString(out.String(), ""), "41s"); got != plain || got == out.String() {
 		t.Errorf("with colours:\n%s\nwithout:\n%s", out.String(), plain)
 	}

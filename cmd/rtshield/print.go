@@ -20,8 +20,9 @@ func orNone(cpus shield.CPUs) string {
 	return cpus.String()
 }
 
-func printStatus(page terminal.Page, now *status.Status) {
-	printGlance(page, now, nil)
+// printStatus shows all of a state. What has changed since before, a state of the same host or nil, is stressed.
+func printStatus(page terminal.Page, now, before *status.Status) {
+	printGlance(page, now, before)
 	for _, grant := range now.Grants {
 		printThreads(page, grant)
 	}
