@@ -13,6 +13,7 @@ import (
 	"github.com/rtshield/rtshield/internal/host"
 	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
+	"github.com/rtshield/rtshield/internal/terminal"
 	"github.com/rtshield/rtshield/internal/watch"
 	"github.com/rtshield/rtshield/runtime"
 )
@@ -39,6 +40,21 @@ type exit struct {
 
 func (e exit) Error() string { return fmt.Sprintf("exit status %d: %v", e.code, e.err) }
 
+const explainHelp = `Makes the decision that create would make now, and says where each part of it is from: the runtime's name, an annotation, what
+the engine wrote, a line of the policy file, what is built in, the kernel. It changes nothing.
+
+EXAMPLES
+   rtshield explain --bundle /run/containerd/io.containerd.runtime.v2.task/k8s.io/4f2a
+   rtshield explain --bundle . --class fifo              as if it were called by the name rtshield-fifo
+   rtshield explain --json | jq '.why[] | select(.what == "level")'`
+
+const reconcileHelp = `Repairs what somebody has changed, gives back what containers left behind that ended without a release, and starts the process
+that gives threads what their rules say, where that is gone. Safe at any time.
+
+EXAMPLES
+   rtshield reconcile
+   systemctl restart irqbalance && rtshield reconcile`
+
 // administrator is the command line of the administrator's commands.
 func administrator() *cli.App {
 	jsonFlag := &cli.BoolFlag{Name: "json", Usage: "print JSON"}
@@ -51,7 +67,7 @@ func administrator() *cli.App {
 		Commands: []*cli.Command{
 			showing(jsonFlag),
 			{
-				Name: "explain", Usage: "what create would give a bundle, and every change it would make",
+				Name: "explain", Usage: "what create would give a bundle and why, and every change it would make", Description: explainHelp,
 				Flags: []cli.Flag{
 					&cli.StringFlag{Name: "bundle", Aliases: []string{"b"}, Value: ".", Usage: "the bundle's directory"},
 					&cli.StringFlag{Name: "class", Usage: "as if called by the name rtshield-CLASS"},
@@ -61,7 +77,7 @@ func administrator() *cli.App {
 				Action: explain,
 			},
 			{
-				Name: "reconcile", Usage: "bring the host to what the live containers need, and say what was done",
+				Name: "reconcile", Usage: "bring the host to what the live containers need, and say what was done", Description: reconcileHelp,
 				Action: repair,
 			},
 			verifying(jsonFlag),
@@ -96,7 +112,7 @@ func explain(c *cli.Context) error {
 	if c.Bool("json") {
 		return printJSON(c.App.Writer, explanation)
 	}
-	printExplanation(c.App.Writer, explanation)
+	printExplanation(terminal.To(c.App.Writer), explanation)
 	return nil
 }
 

@@ -56,46 +56,63 @@ func printStatus(page terminal.Page, now, before *status.Status) {
 	}
 }
 
-func printExplanation(w io.Writer, e *runtime.Explanation) {
+func printExplanation(page terminal.Page, e *runtime.Explanation) {
 	if e.Grant == nil {
 		if !e.Share.Limited() {
-			fmt.Fprintf(w, "an ordinary container: it asks for no class, and goes to %s unchanged, but for CPUs that others hold\n", e.Delegate)
+			page.Say("", fmt.Sprintf("an ordinary container: it asks for no class, and goes to %s unchanged, but for CPUs that others hold", e.Delegate))
+			printSources(page, e.Why)
 			return
 		}
-		fmt.Fprintf(w, "an ordinary container with %s: it asks for no class, and goes to %s but for this unchanged, and for CPUs that others hold\n", e.Share, e.Delegate)
-		printChanges(w, "config.json:", e.Config)
+		page.Say("", fmt.Sprintf("an ordinary container with %s: it asks for no class, and goes to %s but for this unchanged, and for CPUs that others hold", e.Share, e.Delegate))
+		printSources(page, e.Why)
+		printChanges(page, "config.json:", e.Config)
 		return
 	}
-	fmt.Fprintf(w, "grant: CPU %s, memory node %s, policy %s, class %s, level %s, interrupts %s\n",
-		e.Grant.CPUs, e.Grant.Mems, e.Grant.PolicyText(), e.Grant.Class, e.Grant.Level, e.Grant.IRQ)
+	page.Say("", fmt.Sprintf("grant: CPU %s, memory node %s, policy %s, class %s, level %s, interrupts %s",
+		e.Grant.CPUs, e.Grant.Mems, e.Grant.PolicyText(), e.Grant.Class, e.Grant.Level, e.Grant.IRQ))
 	if !e.Grant.Idle.IsEmpty() {
-		fmt.Fprintf(w, "kept idle: CPU %s (siblings)\n", e.Grant.Idle)
+		page.Say("", fmt.Sprintf("kept idle: CPU %s (siblings)", e.Grant.Idle))
 	}
 	for _, places := range e.Places {
-		fmt.Fprintf(w, "chosen: %s\n", places)
+		page.Say("", fmt.Sprintf("chosen: %s", places))
 	}
-	printParts(w, *e.Grant)
+	printParts(page, *e.Grant)
 	if e.Grant.Share.Limited() {
-		fmt.Fprintf(w, "ordinary threads: %s\n", e.Grant.Share)
+		page.Say("", fmt.Sprintf("ordinary threads: %s", e.Grant.Share))
 	}
 	if e.Grant.RTBandwidth > 0 {
-		fmt.Fprintf(w, "real-time threads: %s of each of its CPUs\n", e.Grant.RTBandwidth)
+		page.Say("", fmt.Sprintf("real-time threads: %s of each of its CPUs", e.Grant.RTBandwidth))
 	}
 	if len(e.Grant.HugePages) > 0 {
-		fmt.Fprintf(w, "huge pages: %s\n", pageShares(e.Grant.HugePages))
+		page.Say("", "huge pages: "+pageShares(e.Grant.HugePages))
 	}
 	if power := e.Grant.Power.String(); power != "" {
-		fmt.Fprintf(w, "power: %s\n", power)
+		page.Say("", "power: "+power)
 	}
-	printChanges(w, "config.json:", e.Config)
-	printChanges(w, "the host, while the container lives:", e.Host)
+	printSources(page, e.Why)
+	printChanges(page, "config.json:", e.Config)
+	printChanges(page, "the host, while the container lives:", e.Host)
 	for i, limit := range e.Grant.Limits {
 		if i == 0 {
-			fmt.Fprintln(w, "\nlimits of this host:")
+			fmt.Fprintln(page, "\nlimits of this host:")
 		}
-		fmt.Fprintf(w, "  %s\n", limit)
+		page.Say("  ", limit.String())
 	}
-	fmt.Fprintf(w, "\nthen %s runs it. Nothing was changed.\n", e.Delegate)
+	fmt.Fprintln(page)
+	page.Say("", fmt.Sprintf("then %s runs it. Nothing was changed.", e.Delegate))
+}
+
+// printSources says of each decision where it is from.
+func printSources(page terminal.Page, sources []shield.Source) {
+	fmt.Fprintln(page, "\nwhy:")
+	const most = 32
+	what, value := 0, 0
+	for _, source := range sources {
+		what, value = max(what, terminal.Columns(source.What)), max(value, min(terminal.Columns(source.Value), most))
+	}
+	for _, source := range sources {
+		page.Fill(fmt.Sprintf("  %-*s  %-*s  ", what, source.What, value, terminal.End(source.Value, most)), source.From)
+	}
 }
 
 func pageShares(shares []shield.PageShare) string {
@@ -106,10 +123,10 @@ func pageShares(shares []shield.PageShare) string {
 	return strings.Join(texts, ", ")
 }
 
-func printChanges(w io.Writer, title string, changes []spec.Change) {
-	fmt.Fprintf(w, "\n%s\n", title)
+func printChanges(page terminal.Page, title string, changes []spec.Change) {
+	fmt.Fprintf(page, "\n%s\n", title)
 	for _, change := range changes {
-		fmt.Fprintf(w, "  %s: %s → %s\n", change.Path, change.From, change.To)
+		page.Say("  ", fmt.Sprintf("%s: %s → %s", change.Path, change.From, change.To))
 	}
 }
 
