@@ -40,16 +40,17 @@ type exit struct {
 
 func (e exit) Error() string { return fmt.Sprintf("exit status %d: %v", e.code, e.err) }
 
-const explainHelp = `Makes the decision that create would make now, and says where each part of it is from: the runtime's name, an annotation, what
-the engine wrote, a line of the policy file, what is built in, the kernel. It changes nothing.
+const explainHelp = `Makes the decision that create would make now, and says where each part of it is from: the runtime's
+name, an annotation, what the engine wrote, a line of the policy file, what is built in, the kernel.
+It changes nothing.
 
 EXAMPLES
    rtshield explain --bundle /run/containerd/io.containerd.runtime.v2.task/k8s.io/4f2a
-   rtshield explain --bundle . --class fifo              as if it were called by the name rtshield-fifo
+   rtshield explain --class fifo              the bundle that one is in, as if called by rtshield-fifo
    rtshield explain --json | jq '.why[] | select(.what == "level")'`
 
-const reconcileHelp = `Repairs what somebody has changed, gives back what containers left behind that ended without a release, and starts the process
-that gives threads what their rules say, where that is gone. Safe at any time.
+const reconcileHelp = `Repairs what somebody has changed, gives back what containers left that ended without a release, and
+starts the process that gives threads what their rules say, where that is gone. Safe at any time.
 
 EXAMPLES
    rtshield reconcile
@@ -63,7 +64,7 @@ func administrator() *cli.App {
 		Usage: "a drop-in OCI runtime for real-time containers",
 		Description: "An engine calls rtshield where it would call runc; every OCI verb (create, start, kill, …) goes to the real runc.\n" +
 			"The commands below are for the administrator.",
-		Flags: []cli.Flag{&cli.StringFlag{Name: "root", Usage: "the delegate's state root (explain)"}},
+		Flags: []cli.Flag{&cli.StringFlag{Name: "root", Usage: "the delegate's state root (explain)"}, cli.HelpFlag},
 		Commands: []*cli.Command{
 			showing(jsonFlag),
 			{
@@ -85,6 +86,7 @@ func administrator() *cli.App {
 		ExitErrHandler: func(*cli.Context, error) {}, // run prints it
 	}
 	app.Commands = append(app.Commands, installing()...)
+	app.Commands = append(app.Commands, completing(), helping())
 	return app
 }
 

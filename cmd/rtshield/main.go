@@ -48,7 +48,7 @@ func complain(err error) int {
 func isAdministrator(args []string) bool {
 	inv := argv.Parse(args)
 	switch inv.Verb {
-	case "status", "verify", "explain", "reconcile", "install", "uninstall", "help", "h":
+	case "status", "verify", "explain", "reconcile", "install", "uninstall", "completion", "help", "h":
 		return true
 	case "":
 		return inv.Malformed == "" && !inv.Version

@@ -18,13 +18,14 @@ import (
 	"github.com/rtshield/rtshield/internal/terminal"
 )
 
-const statusHelp = `The CPUs by NUMA node and core, the threads of a core below each other: a capital letter for the container that has one, the
-same small letter where a sibling stays idle for it, = housekeeping, · free. Then a line for each container, what arrived on its
-CPUs since it got them, and what limits it.
+const statusHelp = `The CPUs by NUMA node and core, the threads of a core below each other: a capital letter for the
+container that has one, the same small letter where a sibling stays idle for it, = housekeeping,
+· free. Then a line for each container, what arrived on its CPUs, and what limits it.
 
-   IRQS     interrupts of devices              FOREIGN  for how long tasks of others ran, or how often at most
-   TICKS    local timer interrupts             LIMITS   what this host cannot do, or what somebody has changed
-   IPIS     interrupts from other CPUs         AGE      since it got its CPUs, or what keeps it from having them
+   AGE      since it got its CPUs, or what keeps it from using them
+   IRQS     interrupts of devices since then; TICKS of the local timer; IPIS from other CPUs
+   FOREIGN  for how long tasks of others ran there, or how often at most
+   LIMITS   how much this host cannot do, or somebody has changed
 
 EXAMPLES
    rtshield status

@@ -252,20 +252,14 @@ func chooseCPUs(terms *Terms, request Request) error {
 func chooseWords(terms *Terms, request Request) error {
 	for _, word := range []struct {
 		key    string
-		values []string
 		target *string
-	}{
-		{KeySMT, []string{SMTPrefer, SMTRequire, SMTIsolate}, &terms.SMT},
-		{KeyNUMA, []string{NUMASingle, NUMAPrefer, NUMAAny}, &terms.NUMA},
-		{KeyIRQ, []string{"away", "keep"}, &terms.IRQ},
-		{KeyPartition, []string{"auto", Isolated, Root, "none"}, &terms.Partition},
-	} {
+	}{{KeySMT, &terms.SMT}, {KeyNUMA, &terms.NUMA}, {KeyIRQ, &terms.IRQ}, {KeyPartition, &terms.Partition}} {
 		choice, ok := request.Choices[word.key]
 		if !ok {
 			continue
 		}
-		if !slices.Contains(word.values, choice.Value) {
-			return fmt.Errorf("annotation %s = %q: expected one of %s", choice.Source, choice.Value, strings.Join(word.values, ", "))
+		if words := Words(word.key); !slices.Contains(words, choice.Value) {
+			return fmt.Errorf("annotation %s = %q: expected one of %s", choice.Source, choice.Value, strings.Join(words, ", "))
 		}
 		*word.target = choice.Value
 	}

@@ -107,6 +107,21 @@ func TestShortenedTextKeepsWhatTellsItFromOthers(t *testing.T) {
 	}
 }
 
+func TestAStyleTakesNoColumn(t *testing.T) {
+	page := Page{Width: 20, Colour: true}
+	for _, text := range []string{"", "µs", "web"} {
+		if painted := page.Paint(Bold, text); Columns(painted) != Columns(text) || Columns(painted+painted) != 2*Columns(text) {
+			t.Errorf("%q is %d columns wide", painted, Columns(painted))
+		}
+	}
+	var out strings.Builder
+	page.Writer = &out
+	page.Fill(page.Paint(Bold, "smt  "), "isolate, require, prefer")
+	if out.String() != "\x1b[1msmt  \x1b[0misolate,\n     require, prefer\n" {
+		t.Errorf("%q", out.String())
+	}
+}
+
 func TestATableShortensAndLeavesOutUntilItFits(t *testing.T) {
 	columns := []Column{
 		{Head: "NAME", Shorten: Middle, Least: 6}, {Head: "EMPTY"}, {Head: "N", Right: true}, {Head: "LEVEL", Spare: 1}, {Head: "PID", Right: true, Spare: 2},

@@ -6,9 +6,17 @@ import (
 	"unicode/utf8"
 )
 
-// Columns is how wide a text is. Every letter is taken for one column: names of containers and of the kernel's objects are
-// of such.
-func Columns(text string) int { return utf8.RuneCountInString(text) }
+// Columns is how wide a text is, styles aside. Every letter is taken for one column: names of containers and of the kernel's
+// objects are of such.
+func Columns(text string) (columns int) {
+	for painted := true; painted; {
+		var before string
+		before, text, painted = strings.Cut(text, "\x1b[")
+		columns += utf8.RuneCountInString(before)
+		_, text, _ = strings.Cut(text, "m")
+	}
+	return columns
+}
 
 // Break breaks a text at blanks, and a word that is longer than a line behind its commas, or else anywhere: a list of CPUs, a
 // cgroup's path.
