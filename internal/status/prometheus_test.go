@@ -3,6 +3,7 @@ package status
 import (
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -101,6 +102,35 @@ func TestPrometheusParsesWhatStatusWrites(t *testing.T) {
 	}
 	if strings.Contains(text, "disk") {
 		t.Error("names of interrupts are labels: there may be thousands")
+	}
+}
+
+func TestTheDocumentListsEveryMetricWithItsLabels(t *testing.T) {
+	data, err := os.ReadFile("../../docs/status.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string]string{}
+	for line := range strings.Lines(string(data)) {
+		if cells := strings.Split(line, "|"); len(cells) > 4 && strings.HasPrefix(line, "| `rtshield_") {
+			documented[strings.Trim(cells[1], " `")] = strings.TrimSpace(cells[2]) + ": " + strings.TrimSpace(cells[3])
+		}
+	}
+	_, families := exposed(t, busy())
+	for name, family := range families {
+		var labels []string
+		for _, pair := range family.GetMetric()[0].GetLabel() {
+			if !slices.Contains([]string{"root", "id", "container"}, pair.GetName()) {
+				labels = append(labels, pair.GetName())
+			}
+		}
+		if want := strings.ToLower(family.GetType().String()) + ": " + strings.Join(labels, ", "); documented[name] != want {
+			t.Errorf("docs/status.md says %q of %s, it is %q", documented[name], name, want)
+		}
+		delete(documented, name)
+	}
+	if len(documented) > 0 {
+		t.Errorf("docs/status.md has metrics that there are not: %v", documented)
 	}
 }
 

@@ -1,41 +1,13 @@
 package terminal
 
 import (
-	"fmt"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
+	"github.com/rtshield/rtshield/internal/terminal/pty"
 )
-
-// pty opens a terminal of so many columns: what is written to it can be read from the other end.
-func pty(t *testing.T, columns uint16) (terminal, other *os.File) {
-	t.Helper()
-	other, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { other.Close() })
-	fd := int(other.Fd())
-	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
-		t.Fatal(err)
-	}
-	number, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	terminal, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { terminal.Close() })
-	if err := unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Col: columns, Row: 24}); err != nil {
-		t.Fatal(err)
-	}
-	return terminal, other
-}
 
 func TestATerminalHasColoursAndAWidthAndAPipeHasNeither(t *testing.T) {
 	file, err := os.CreateTemp(t.TempDir(), "")
@@ -43,10 +15,10 @@ func TestATerminalHasColoursAndAWidthAndAPipeHasNeither(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	wide, _ := pty(t, 200)
-	narrow, _ := pty(t, 72)
-	tiny, _ := pty(t, 20)
-	serial, _ := pty(t, 0)
+	wide := pty.Open(t, 200)
+	narrow := pty.Open(t, 72)
+	tiny := pty.Open(t, 20)
+	serial := pty.Open(t, 0)
 	for _, c := range []struct {
 		name         string
 		file         *os.File
@@ -55,12 +27,12 @@ func TestATerminalHasColoursAndAWidthAndAPipeHasNeither(t *testing.T) {
 		colour, wrap bool
 	}{
 		{"a file", file, nil, 100, false, false},
-		{"a wide terminal", wide, nil, 100, true, true},
-		{"a narrow one", narrow, nil, 72, true, true},
-		{"one too narrow for any table", tiny, nil, 60, true, true},
-		{"one that does not tell its size", serial, nil, 100, true, true},
-		{"NO_COLOR", narrow, []string{"NO_COLOR", "1"}, 72, false, true},
-		{"a terminal without colours", narrow, []string{"TERM", "dumb"}, 72, false, true},
+		{"a wide terminal", wide.File, nil, 100, true, true},
+		{"a narrow one", narrow.File, nil, 72, true, true},
+		{"one too narrow for any table", tiny.File, nil, 60, true, true},
+		{"one that does not tell its size", serial.File, nil, 100, true, true},
+		{"NO_COLOR", narrow.File, []string{"NO_COLOR", "1"}, 72, false, true},
+		{"a terminal without colours", narrow.File, []string{"TERM", "dumb"}, 72, false, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Setenv("NO_COLOR", "")
