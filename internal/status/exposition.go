@@ -45,13 +45,12 @@ func (e *exposition) add(kind, name, help string, value float64, labels []string
 	}
 }
 
-var quoted = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
-
 // written puts pairs of a label and its value as they stand behind a metric's name.
 func written(labels []string) string {
 	if len(labels) == 0 {
 		return ""
 	}
+	quoted := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`) // not at the program's start, for which every verb would pay
 	var pairs []string
 	for pair := range slices.Chunk(labels, 2) {
 		pairs = append(pairs, pair[0]+`="`+quoted.Replace(strings.ToValidUTF8(pair[1], "\uFFFD"))+`"`)
