@@ -111,6 +111,21 @@ B  production/plc-c…me-loop  fifo   5-6,13  fifo 50  partition  41s     0   7.
 	}
 }
 
+func TestANarrowTerminalHasFewerBoxesInARow(t *testing.T) {
+	got := glance(on(t, "raspberry-pi", held{"plc-controller-07", "1", ""}), 60)
+	want := `
+node 0  ┌───────────────────┬───────────────────┐
+        │  0 = housekeeping │  1 A plc-cont…-07 │
+        └───────────────────┴───────────────────┘
+        ┌───────────────────┬───────────────────┐
+        │  2 · free         │  3 · free         │
+        └───────────────────┴───────────────────┘
+`
+	if !strings.Contains(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
 func TestALargeHostIsDrawnAsRowsOfMarks(t *testing.T) {
 	for machine, c := range map[string]struct {
 		containers []held

@@ -68,14 +68,16 @@ func (c chart) inBox(core []status.CPU, thread, width int) string {
 	return number + c.page.Paint(style, text) + strings.Repeat(" ", width-len(number)-terminal.Columns(text))
 }
 
-// boxWidth is what the longest line in a box takes, and less where four boxes would not stand in a row.
+// boxWidth is what the longest line in a box takes, and less, down to what "housekeeping" takes, where four boxes would not
+// stand in a row.
 func (c chart) boxWidth(cpus []status.CPU, largest, head int) int {
-	longest := 0
+	const least = len("housekeeping")
+	longest, beside := least, 3+c.marks+1
 	for _, cpu := range cpus {
 		if cpu.Use != status.Offline {
 			_, meaning, _ := c.mark(cpu)
 			longest = max(longest, terminal.Columns(meaning))
 		}
 	}
-	return min(3+c.marks+1+longest, (c.page.Width-head-1)/min(largest, 4)-3)
+	return min(beside+longest, max(beside+least, (c.page.Width-head-1)/min(largest, 4)-3))
 }

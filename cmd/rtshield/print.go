@@ -111,7 +111,7 @@ func printSources(page terminal.Page, sources []shield.Source) {
 		what, value = max(what, terminal.Columns(source.What)), max(value, min(terminal.Columns(source.Value), most))
 	}
 	for _, source := range sources {
-		page.Fill(fmt.Sprintf("  %-*s  %-*s  ", what, source.What, value, terminal.End(source.Value, most)), source.From)
+		page.Fill(fmt.Sprintf("  %-*s  %-*s  ", what, source.What, value, terminal.Middle(source.Value, most)), source.From)
 	}
 }
 
