@@ -73,7 +73,7 @@ vmtest: setup build runc ## boot real-time kernels in VMs, and write what holds 
 
 vmtest-systemd: setup build runc ## the same with systemd, Docker and irqbalance in the VMs (minutes)
 	RTSHIELD_VM_SYSTEMD=1 RTSHIELD_TEST_RUNC=$(BIN)/runc RTSHIELD_BIN=$(BIN)/rtshield \
-		RTSHIELD_VM_TABLE=$(CURDIR)/docs/kernels-systemd.md $(GO) test -count=1 -timeout 45m -v ./integration/vm -args -vm.limit 20m
+		RTSHIELD_VM_TABLE=$(CURDIR)/docs/kernels-systemd.md $(GO) test -count=1 -timeout 90m -v ./integration/vm -args -vm.limit 40m
 
 # FUZZTIME is for each target, PATTERN chooses some.
 FUZZTIME ?= 10m

@@ -32,9 +32,11 @@ type Explanation struct {
 	Host   []spec.Change `json:"host"`
 }
 
-// Explain makes the decision that create would make now for this bundle, and changes nothing. class stands for the name
-// of the link that the engine would call; root and id for the delegate's.
-func Explain(bundle, root, id, class string) (*Explanation, error) {
+// Explain makes the decision that create would make now for this bundle on a host, and changes nothing. class stands for the
+// name of the link that the engine would call; root and id for the delegate's.
+func Explain(on host.Root, bundle, root, id, class string) (*Explanation, error) {
+	defer func(own host.Root) { system = own }(system)
+	system = on
 	m, err := gather(bundle, root, id, class)
 	if errors.Is(err, errNothing) {
 		return nil, fmt.Errorf("bundle %s has no config.json that can be read", bundle)

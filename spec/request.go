@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
 
@@ -29,7 +30,7 @@ var (
 // Request reads what the container asks for. Environment and image labels are never read: an image cannot ask.
 func (d *Document) Request(key shield.Key, linkClass string) (shield.Request, error) {
 	data := d.data
-	if d.unambiguous() != nil {
+	if d.unambiguous() != nil || !utf8.Valid(data) { // gjson leaves in a string what encoding/json replaces
 		data = asRuncReads(data)
 	}
 	request := shield.Request{Key: key, LinkClass: linkClass, Name: shortID(key.ID), Cgroup: cgroup(data, key.ID)}

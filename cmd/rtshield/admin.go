@@ -107,7 +107,7 @@ func explain(c *cli.Context) error {
 	if err := noArguments(c); err != nil {
 		return err
 	}
-	explanation, err := runtime.Explain(c.String("bundle"), c.String("root"), c.String("id"), c.String("class"))
+	explanation, err := runtime.Explain(host.System, c.String("bundle"), c.String("root"), c.String("id"), c.String("class"))
 	if err != nil {
 		return err
 	}

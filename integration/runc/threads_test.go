@@ -72,6 +72,13 @@ func watcher(r *rig.Rig) int {
 	return pids[0]
 }
 
+func killWatcher(r *rig.Rig) {
+	r.Helper()
+	pid := watcher(r)
+	testhost.Kill9(r, pid)
+	testhost.Ended(r, 10*time.Second, pid)
+}
+
 func noWatcher(r *rig.Rig, when string) {
 	r.Helper()
 	r.Eventual(func() error {
@@ -120,9 +127,7 @@ func TestThreadsRunAsTheirRulesSay(t *testing.T) {
 			"exec":      func() rig.Result { return r.OCI("exec", "web", "/bin/true") },
 			"update":    func() rig.Result { return engine(r, "web", `{"memory": {"limit": 67108864}}`) },
 		} {
-			killed := watcher(r)
-			testhost.Kill9(r, killed)
-			testhost.Ended(r, 10*time.Second, killed)
+			killWatcher(r)
 			if err := threads.Differ(pid, placed); err != nil {
 				r.Errorf("the watcher was killed: %v", err)
 			}

@@ -354,8 +354,7 @@ func TestVerifyKnowsThreadRules(t *testing.T) {
 			r.Errorf("%s: after repair: %v", sabotage.name, err)
 		}
 	}
-	testhost.Kill9(r, watcher(r))
-	noWatcher(r, "killed")
+	killWatcher(r)
 	has(r, "without a watcher", strings.Join(broken(verified(r, 1)), "; "), "rules: threads that are born or renamed from now on keep what they have: the process that watches them was ended")
 	noWatcher(r, "verify changes nothing")
 	has(r, "repair", strings.Join(verified(r, 0, "--repair").Repaired, "; "), "started the process that gives threads what their rules say")

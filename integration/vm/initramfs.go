@@ -37,10 +37,8 @@ type Payload struct {
 	Irqbalance string
 	// Run restricts the tests, as `go test -run` does.
 	Run string
-	// Seed is that of the random test, 0 for a fresh one.
-	Seed uint64
-	// Steps is how many that test has.
-	Steps int
+	// Game are the guest's flags for its random test.
+	Game string
 	// Image is a root file system with systemd. Without it, the initramfs is all there is.
 	Image string
 }
@@ -96,7 +94,7 @@ func (p Payload) over(a *archive, kernel Kernel) error {
 
 // script tells one that runs the tests which.
 func (p Payload) script(text []byte) []byte {
-	return []byte(strings.Replace(string(text), "cd /guest", fmt.Sprintf("VM_RUN='%s' VM_SEED=%d VM_STEPS=%d\ncd /guest", p.Run, p.Seed, p.Steps), 1))
+	return []byte(strings.Replace(string(text), "cd /guest", fmt.Sprintf("VM_RUN='%s' VM_GAME='%s'\ncd /guest", p.Run, p.Game), 1))
 }
 
 // programs puts what is under test below a directory.

@@ -23,6 +23,7 @@ var (
 	run      = flag.String("vm.run", os.Getenv("RTSHIELD_VM_RUN"), "run only these tests in each VM, as go test -run")
 	seed     = flag.Uint64("vm.seed", 1, "play the random test with this seed; 0 for a fresh one, which it prints")
 	steps    = flag.Int("vm.steps", 200, "how many steps the random test has")
+	with     = flag.String("vm.with", "runc", "play the random test with this delegate: runc, or crun, which is faster")
 	parallel = flag.Int("vm.parallel", runtime.NumCPU(), "boot so many VMs at once")
 	limit    = flag.Duration("vm.limit", BootLimit, "the time for each VM, on a machine that has better things to do")
 	keep     = flag.Bool("vm.keep", false, "keep the logs of every VM, not only of those that failed")
@@ -38,7 +39,8 @@ func TestEveryKernelHoldsTheShield(t *testing.T) {
 		t.Fatal(err)
 	}
 	drive(t, Matrix, KernelsPage, Payload{
-		Rtshield: testhost.Rtshield(t), Guest: buildGuest(t, "./guest"), Loop: testhost.Loop(t), Named: testhost.Named(t), Run: *run, Seed: *seed, Steps: *steps, Irqbalance: irqbalance,
+		Rtshield: testhost.Rtshield(t), Guest: buildGuest(t, "./guest"), Loop: testhost.Loop(t), Named: testhost.Named(t), Run: *run, Irqbalance: irqbalance,
+		Game: fmt.Sprintf("-seed %d -steps %d -with %s", *seed, *steps, *with),
 		Delegates: map[string]string{
 			"/usr/local/bin/runc": testhost.Runc(t), "/usr/sbin/runc": "/usr/sbin/runc", "/usr/bin/crun": "/usr/bin/crun",
 			"/usr/sbin/criu":     "/usr/sbin/criu", // runc's checkpoint, which calls GNU's tar

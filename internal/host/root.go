@@ -111,6 +111,27 @@ func (r Root) Write(value string, parts ...string) error {
 		return err
 	}
 	defer unix.Close(fd)
+	return writeAll(fd, path, value)
+}
+
+// Exchange writes value as Write does, and gives what the file says then. Opening a file takes longer than the rest.
+func (r Root) Exchange(value string, parts ...string) (now string, err error) {
+	path := r.Path(parts...)
+	fd, err := open(path, unix.O_RDWR|unix.O_TRUNC)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(fd)
+	if err := writeAll(fd, path, value); err != nil {
+		return "", err
+	}
+	if _, err := unix.Seek(fd, 0, unix.SEEK_SET); err != nil {
+		return "", &os.PathError{Op: "seek", Path: path, Err: err}
+	}
+	return readAll(fd, path)
+}
+
+func writeAll(fd int, path, value string) error {
 	for {
 		_, err := unix.Write(fd, []byte(value+"\n"))
 		if err == unix.EINTR {

@@ -285,14 +285,17 @@ func write(root host.Root, setting shield.Setting, deadline time.Time) (now stri
 	if setting.Fixed != "" {
 		return setting.Now, errors.New(setting.Fixed)
 	}
-	err = set(root, setting, deadline)
+	var readErr error
+	now, err = exchange(root, setting, deadline)
 	if setting.Kind == shield.Cpuset && setting.Want == "" && errors.Is(err, unix.ENOSPC) {
 		if err := giveAll(root, setting.Name); err != nil {
 			return unknown, err
 		}
 		return setting.Want, nil
 	}
-	now, readErr := read(root, setting.Knob)
+	if now == "" {
+		now, readErr = read(root, setting.Knob)
+	}
 	for look := 0; err == nil && readErr == nil && now != setting.Want && setting.Kind == shield.IRQ && look < 5; look++ {
 		time.Sleep(settle)
 		now, readErr = read(root, setting.Knob)

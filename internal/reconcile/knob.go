@@ -44,6 +44,8 @@ func KnobPath(knob shield.Knob) string {
 		return "AllowedCPUs of " + knob.Name
 	case shield.Irqbalance:
 		return "what irqbalance leaves out (" + knob.Name + ")"
+	case shield.IrqbalanceAlone:
+		return "interrupts that irqbalance leaves alone (" + knob.Name + ")"
 	case shield.L3Ways:
 		return resctrl.Dir + "/schemata"
 	case shield.HugePagePool:
@@ -66,6 +68,18 @@ func threadKnob(tid int, stat task.Stat) shield.Knob {
 func threadID(knob shield.Knob) string {
 	tid, _, _ := strings.Cut(knob.Name, ":")
 	return tid
+}
+
+// exchange writes a knob, and gives what it says then where that comes with the writing, else "".
+func exchange(root host.Root, setting shield.Setting, deadline time.Time) (now string, err error) {
+	if setting.Kind != shield.IRQ {
+		return "", set(root, setting, deadline)
+	}
+	number, err := strconv.Atoi(setting.Name)
+	if err != nil {
+		return "", err
+	}
+	return irq.SetAffinity(root, number, setting.Want)
 }
 
 func set(root host.Root, setting shield.Setting, deadline time.Time) error {
@@ -102,13 +116,6 @@ func set(root host.Root, setting shield.Setting, deadline time.Time) error {
 		}
 		return resctrl.Set(root, masks)
 	}
-	if setting.Kind == shield.IRQ {
-		number, err := strconv.Atoi(setting.Name)
-		if err != nil {
-			return err
-		}
-		return irq.SetAffinity(root, number, setting.Want)
-	}
 	cpus, err := cpuset.Parse(setting.Want)
 	if err != nil {
 		return err
@@ -126,6 +133,8 @@ func set(root host.Root, setting shield.Setting, deadline time.Time) error {
 		return systemd.AllowCPUs(root, setting.Name, cpus, setting.Baseline != "" && setting.Want != setting.Baseline)
 	case shield.Irqbalance:
 		return irqbalance.Ban(root, setting.Name, cpus)
+	case shield.IrqbalanceAlone:
+		return irqbalance.LeaveAlone(root, setting.Name, cpus)
 	case shield.List:
 		return root.Write(cpus.String(), setting.Name)
 	case shield.Thread:
@@ -177,10 +186,12 @@ func read(root host.Root, knob shield.Knob) (string, error) {
 		var units map[string]cpuset.CPUSet
 		units, err = systemd.AllowedCPUs([]string{knob.Name})
 		cpus = units[knob.Name]
-	case shield.Irqbalance:
+	case shield.Irqbalance, shield.IrqbalanceAlone:
 		var state irqbalance.Status
 		state, err = irqbalance.Read(root, knob.Name)
-		cpus = state.Banned
+		if cpus = state.Banned; knob.Kind == shield.IrqbalanceAlone {
+			cpus = state.Alone
+		}
 	case shield.List:
 		cpus, err = root.ReadList(knob.Name)
 	case shield.Thread:

@@ -114,7 +114,7 @@ func observeIRQs(root host.Root, ledger *shield.Ledger, seen *shield.Observation
 			return err
 		}
 	}
-	if slices.ContainsFunc(ledger.Grants, func(g shield.Grant) bool { return len(g.Claim) > 0 }) {
+	if claims(ledger) {
 		if seen.Interrupts, err = irq.Names(root); err != nil {
 			return err
 		}
@@ -127,10 +127,15 @@ func observeIRQs(root host.Root, ledger *shield.Ledger, seen *shield.Observation
 	return nil
 }
 
+func claims(ledger *shield.Ledger) bool {
+	return slices.ContainsFunc(ledger.Grants, func(g shield.Grant) bool { return len(g.Claim) > 0 })
+}
+
 // observeIrqbalance asks each irqbalance that may have to be told. One that cannot be told, or does not answer, is seen
 // with what we know of it, and with the reason.
 func observeIrqbalance(root host.Root, ledger *shield.Ledger, seen shield.Observation) {
-	if ledger.Away().IsEmpty() && len(ledger.Noted(shield.Irqbalance)) == 0 {
+	claims := claims(ledger) || len(ledger.Noted(shield.IrqbalanceAlone)) > 0
+	if ledger.Away().IsEmpty() && len(ledger.Noted(shield.Irqbalance)) == 0 && !claims {
 		return
 	}
 	for name, why := range irqbalance.Find(root) {
@@ -146,6 +151,9 @@ func observeIrqbalance(root host.Root, ledger *shield.Ledger, seen shield.Observ
 			seen.Masks[knob], seen.Fixed[knob] = "", err.Error()
 		default:
 			seen.Masks[knob] = now.Banned.String()
+		}
+		if claims && err == nil && irqbalance.Tells(name) {
+			seen.Masks[shield.Knob{Kind: shield.IrqbalanceAlone, Name: name}] = now.Alone.String()
 		}
 	}
 }

@@ -24,7 +24,7 @@ const (
 
 func (s Setting) phase() int {
 	switch s.Kind {
-	case Irqbalance:
+	case Irqbalance, IrqbalanceAlone:
 		return tell
 	case Partition:
 		if s.Want == Member {

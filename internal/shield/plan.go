@@ -47,6 +47,8 @@ const (
 	Preference Kind = "preference"
 	// Irqbalance is what an irqbalance leaves out, by what it is told through (internal/host/irqbalance).
 	Irqbalance Kind = "irqbalance"
+	// IrqbalanceAlone are the interrupts, by number, that an irqbalance is told to leave where they are.
+	IrqbalanceAlone Kind = "irqbalance-alone"
 	// AllowedCPUs is that property of the systemd unit <name>, which systemd writes into cpuset.cpus of the unit's cgroup.
 	// DropIn notes the text of the file that holds it, where there was one before.
 	AllowedCPUs Kind = "allowed-cpus"
@@ -198,6 +200,12 @@ func planMasks(ledger *Ledger, seen Observation) []Setting {
 	interrupts := newLesser(lists, ledger.Away(), ledger.Housekeeping.CPUSet, seen.Online)
 	others := newLesser(lists, held, ledger.Housekeeping.CPUSet, seen.Online)
 	var settings []Setting
+	var claimed []int
+	for knob := range seen.Masks {
+		if number, err := strconv.Atoi(knob.Name); err == nil && claimedBy(ledger, seen, knob) != nil {
+			claimed = append(claimed, number)
+		}
+	}
 	for knob, now := range seen.Masks {
 		recorded, known := ledger.Baselines[knob.String()]
 		baseline := now
@@ -218,6 +226,8 @@ func planMasks(ledger *Ledger, seen Observation) []Setting {
 			setting.Want = interrupts.of(baseline)
 		case knob.Kind == Irqbalance: // the one that holds what is left out
 			setting.Want = lists.Set(baseline).Union(ledger.Away()).String()
+		case knob.Kind == IrqbalanceAlone:
+			setting.Want = lists.Set(baseline).Union(cpuset.New(claimed...)).String()
 		case baseline == "" && !held.IsEmpty() && seen.Fixed[knob] != "" && knob.Kind != Cpuset && knob.Kind != AllowedCPUs: // it cannot be read
 			setting.Want = seen.Online.Difference(held).String()
 		default:

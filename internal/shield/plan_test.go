@@ -99,6 +99,26 @@ func TestIrqbalanceIsToldBeforeInterruptsMove(t *testing.T) {
 	}
 }
 
+func TestIrqbalanceIsToldToLeaveClaimedInterruptsAlone(t *testing.T) {
+	ledger := &Ledger{Housekeeping: cpus(t, "0")}
+	grant := Grant{Bound: true, Key: Key{"/r", "a"}, CPUs: cpus(t, "3"), IRQ: "keep", Claim: []string{"eth1-*"}, Claimable: []string{"*"}}
+	ledger.Add(grant)
+	alone := Knob{IrqbalanceAlone, "17:4"}
+	seen := Observation{
+		Online: set(t, "0-3"), Masks: map[Knob]string{irqKnob(24): "0-3", irqKnob(31): "0-3", irqKnob(40): "0-3", alone: "9"},
+		Interrupts: map[int][]string{24: {"eth1-rx-0"}, 31: {"eth1-tx-0"}, 40: {"eth0-rx-0"}},
+	}
+	if plan := Plan(ledger, seen); len(plan) != 3 || plan[0].Knob != alone || plan[0].Want != "9,24,31" || plan[0].Baseline != "9" {
+		t.Errorf("%+v", plan)
+	}
+	ledger.Note(alone, "9")
+	ledger.Release(grant.Key)
+	seen.Masks[alone] = "9,24,31"
+	if plan := Plan(ledger, seen); len(plan) != 1 || plan[0].Want != "9" {
+		t.Errorf("afterwards: %+v", plan)
+	}
+}
+
 func TestACpusetThatSaysTheSameAsAShrunkOneIsNotTakenForItsCopy(t *testing.T) {
 	ledger := &Ledger{Housekeeping: cpus(t, "0")}
 	grant := Grant{Bound: true, Key: Key{"/r", "a"}, CPUs: cpus(t, "1")}

@@ -59,6 +59,11 @@ func Limits(root host.Root, ledger *shield.Ledger, plan []shield.Setting, grant 
 			if setting.Differs() && grant.Level == shield.LevelCpuset {
 				limits = append(limits, drift(reconcile.KnobPath(setting.Knob), setting))
 			}
+		case shield.IrqbalanceAlone:
+			if len(grant.Claim) > 0 && setting.Differs() {
+				limit := shield.Limit{What: "irqbalance may take claimed interrupts away"}
+				limits = append(limits, unlessFixed(setting, limit, "it was restarted or told something else"))
+			}
 		case shield.Irqbalance:
 			if limit, late := irqbalanceLimit(root, setting, grant); late {
 				limits = append(limits, limit)
@@ -70,9 +75,12 @@ func Limits(root host.Root, ledger *shield.Ledger, plan []shield.Setting, grant 
 			}
 		}
 	}
-	if told := slices.ContainsFunc(plan, func(s shield.Setting) bool { return s.Kind == shield.Irqbalance }); told && len(grant.Claim) > 0 {
+	told := func(kind shield.Kind) bool {
+		return slices.ContainsFunc(plan, func(s shield.Setting) bool { return s.Kind == kind })
+	}
+	if len(grant.Claim) > 0 && told(shield.Irqbalance) && !told(shield.IrqbalanceAlone) {
 		limits = append(limits, shield.Limit{
-			Kind: shield.Irqbalance, What: "irqbalance may take claimed interrupts away again", Why: "it is told of CPUs to leave, not of interrupts",
+			Kind: shield.IrqbalanceAlone, What: "irqbalance may take claimed interrupts away again", Why: "without a socket it is told of CPUs, not of interrupts",
 			Help: "rtshield reconcile brings them back; IRQBALANCE_ARGS=--banirq=<n> keeps them",
 		})
 	}

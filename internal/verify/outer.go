@@ -46,7 +46,7 @@ func partsOf(grant shield.Grant) []part {
 			fmt.Sprintf("are kept off CPU %s (level %s)", held, grant.Level), true},
 		exec,
 		{"rules", []shield.Kind{shield.ByRule}, len(grant.Threads) > 0, "threads are as " + words(grant.Threads) + " says, and are watched", false},
-		{"interrupts", []shield.Kind{shield.IRQ, shield.IRQDefault, shield.Irqbalance}, grant.IRQ == "away" || claimed, interrupts, true},
+		{"interrupts", []shield.Kind{shield.IRQ, shield.IRQDefault, shield.Irqbalance, shield.IrqbalanceAlone}, grant.IRQ == "away" || claimed, interrupts, true},
 		{"kernel work", []shield.Kind{shield.Mask, shield.List}, true,
 			"unbound workqueues, watchdog and packet steering leave CPU " + held.String(), true},
 		{"budget", []shield.Kind{shield.RTBudget}, grant.Budget.Period > 0,

@@ -4,10 +4,13 @@ package guest_test
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -202,6 +205,73 @@ func TestIrqbalanceBringsNoInterruptBack(t *testing.T) {
 
 		r.end("a")
 		b.bans(before)
+		r.forgets()
+	})
+}
+
+// alone are the interrupts that it was told to leave where they are.
+func (b *balancer) alone() []string {
+	b.rig.Helper()
+	var numbers []string
+	for _, match := range regexp.MustCompile(`IRQ (\d+)`).FindAllStringSubmatch(b.says("setup"), -1) {
+		numbers = append(numbers, match[1])
+	}
+	slices.Sort(numbers)
+	return numbers
+}
+
+func TestIrqbalanceLeavesClaimedInterruptsAlone(t *testing.T) {
+	once(t, func(r *rig) {
+		_, movable := interrupts(r)
+		numbers := slices.Sorted(maps.Keys(movable))
+		own, claimed := numbers[0], numbers[1]
+		r.classes("[class.fifo]\nirq_claim = [\"*\"]\n")
+		b := r.balance()
+		b.says("settings ban irqs " + own + " 0 ")
+		before := r.affinity(claimed)
+		r.begin("run", "a", class("fifo"), annotate("cpus", "2"), annotate("irq-claim", movable[claimed]))
+		granted := r.grant("a").CPUs
+		stays := func(when string) {
+			r.Helper()
+			if both := b.alone(); !slices.Contains(both, own) || !slices.Contains(both, claimed) {
+				t.Errorf("%s: irqbalance leaves interrupts %s alone, want %s and %s", when, both, own, claimed)
+			}
+			for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(250 * time.Millisecond) {
+				_ = b.cmd.Process.Signal(unix.SIGHUP)
+				if now := r.affinity(claimed); !now.IsSubsetOf(granted.CPUSet) {
+					r.Fatalf("%s: irq %s (%s) is on CPU %s, claimed onto %s", when, claimed, movable[claimed], now, granted)
+				}
+			}
+			if limit := r.limitOfIrqbalance("a"); limit != "" {
+				t.Errorf("%s: status names a limit: %s", when, limit)
+			}
+		}
+		stays("running")
+
+		// The proof that it would not, untold: what it takes for an interrupt of its own goes where it wants.
+		b.says("settings ban irqs NONE")
+		r.contains("status", r.limitOfIrqbalance("a"), "irqbalance may take claimed interrupts away", "rtshield reconcile")
+		if !isolated(r) {
+			r.eventually(func() error {
+				_ = b.cmd.Process.Signal(unix.SIGHUP)
+				if r.affinity(claimed).IsSubsetOf(granted.CPUSet) {
+					return fmt.Errorf("irqbalance, untold, leaves irq %s where it is: nothing is tested", claimed)
+				}
+				return nil
+			})
+		}
+		b.says("settings ban irqs " + own + " 0 ")
+		r.must(r.command("reconcile"))
+		stays("reconciled")
+
+		r.end("a")
+		if left := b.alone(); !slices.Equal(left, []string{own}) {
+			t.Errorf("afterwards irqbalance leaves interrupts %s alone, want %s", left, own)
+		}
+		b.stop(unix.SIGKILL)
+		if now := r.affinity(claimed); !now.Equals(before) {
+			t.Errorf("irq %s is on CPU %s, was on %s", claimed, now, before)
+		}
 		r.forgets()
 	})
 }

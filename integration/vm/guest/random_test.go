@@ -30,25 +30,29 @@ import (
 var (
 	seed  = flag.Uint64("seed", 0, "play only the random game with this seed")
 	steps = flag.Int("steps", 200, "how many steps a random game has")
+	with  = flag.String("with", "runc", "the delegate of a random game, runc or crun")
 )
 
 func TestNothingIsLostOrLeftInAnyOrder(t *testing.T) {
-	onRunc(t, func(r *rig) {
-		if release := text(r, "/proc/sys/kernel/osrelease"); !strings.HasPrefix(release, "6.12.") || isolated(r) {
-			r.Skip("elsewhere: so many steps are played on one kernel, and by `make test` on its host")
-		}
-		p, before := &player{rig: r}, r.before
-		r.Cleanup(func() { r.before = before }) // with the parents gone
-		for _, dir := range p.Parents()[1:] {
-			p.mkdir(dir)
-		}
-		r.before = snapshot.TakeHost()
-		number := *seed
-		if number == 0 {
-			number = rand.Uint64()
-		}
-		model.Play(p, number, *steps)
-	})
+	i := slices.IndexFunc(delegates, func(delegate runtime) bool { return filepath.Base(delegate.path) == *with })
+	if i < 0 {
+		t.Fatalf("-with %s: there is %+v", *with, delegates)
+	}
+	r := newRig(t, delegates[i])
+	if release := text(r, "/proc/sys/kernel/osrelease"); !strings.HasPrefix(release, "6.12.") || isolated(r) {
+		r.Skip("elsewhere: so many steps are played on one kernel, and by `make test` on its host")
+	}
+	p, before := &player{rig: r}, r.before
+	r.Cleanup(func() { r.before = before }) // with the parents gone
+	for _, dir := range p.Parents()[1:] {
+		p.mkdir(dir)
+	}
+	r.before = snapshot.TakeHost()
+	number := *seed
+	if number == 0 {
+		number = rand.Uint64()
+	}
+	model.Play(p, number, *steps)
 }
 
 // player is a rig as the model plays on it.

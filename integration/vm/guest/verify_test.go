@@ -130,7 +130,7 @@ func TestVerifyKnowsBandwidthsAndThreadRules(t *testing.T) {
 		}
 		given := r.bound("a")
 		r.put(dir+"/"+file, lifted)
-		r.sabotaged("no bound", "quota: "+file+" of "+dir, `is "no bound" and should be "150% of a CPU (150ms in each 100ms)"`)
+		r.sabotaged("no bound", "quota: "+file+" of ", parent+`/a is "no bound" and should be "150% of a CPU (150ms in each 100ms)"`)
 		if now := r.bound("a"); now != given {
 			r.Errorf("after a repair the kernel gives it %s, want %s", now, given)
 		}

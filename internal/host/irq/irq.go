@@ -90,17 +90,17 @@ func Effective(root host.Root, number int) (cpuset.CPUSet, error) {
 	return cpuset.Parse(text)
 }
 
-// SetAffinity sends an interrupt to the CPUs of a list from now on. Errors wrap ErrManaged or ErrNoVector where that is
-// the cause.
-func SetAffinity(root host.Root, number int, list string) error {
-	err := root.Write(list, "proc/irq", strconv.Itoa(number), "smp_affinity_list")
+// SetAffinity sends an interrupt to the CPUs of a list from now on, and gives what the kernel says it has. Errors wrap
+// ErrManaged or ErrNoVector where that is the cause.
+func SetAffinity(root host.Root, number int, list string) (now string, err error) {
+	now, err = root.Exchange(list, "proc/irq", strconv.Itoa(number), "smp_affinity_list")
 	switch {
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EIO), errors.Is(err, unix.EACCES):
-		return fmt.Errorf("%w: %w", ErrManaged, err)
+		return now, fmt.Errorf("%w: %w", ErrManaged, err)
 	case errors.Is(err, unix.ENOSPC):
-		return fmt.Errorf("%w: %w", ErrNoVector, err)
+		return now, fmt.Errorf("%w: %w", ErrNoVector, err)
 	}
-	return err
+	return now, err
 }
 
 // Default gives the CPUs that interrupts allocated from now on get (default_smp_affinity).

@@ -37,7 +37,7 @@ func TestInterruptsOfAHost(t *testing.T) {
 	if Name(root, 9) != "eth0-rx,eth0-tx" || Name(root, 10) != "" {
 		t.Error("names")
 	}
-	if err := SetAffinity(root, 9, "0-1"); err != nil {
+	if now, err := SetAffinity(root, 9, "0-1"); err != nil || now != "0-1" {
 		t.Fatal(err)
 	}
 	if list, _, err := Affinity(root, 9); err != nil || list != "0-1" {

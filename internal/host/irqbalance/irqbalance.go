@@ -1,5 +1,5 @@
-// Package irqbalance finds the daemon of that name, which would bring interrupts back to CPUs that they had to leave, and
-// tells it which CPUs to leave out.
+// Package irqbalance finds the daemon of that name, which would bring interrupts back to CPUs that they had to leave and take
+// away those that were brought somewhere, and tells it which CPUs to leave out and which interrupts to leave alone.
 //
 // As in the source of irqbalance 1.2 to 1.9.5 (irqbalance.c, cputree.c), and as Debian's 1.9.2 (socket) and 1.9.4 (file) do in VMs.
 package irqbalance
@@ -56,6 +56,8 @@ func Find(root host.Root) map[string]string {
 type Status struct {
 	// Banned are the CPUs that it gives no interrupt, as of its last scan.
 	Banned cpuset.CPUSet
+	// Alone are the numbers of the interrupts that it was told to leave where they are.
+	Alone cpuset.CPUSet
 	// Interval is the time between two scans.
 	Interval time.Duration
 }
@@ -100,6 +102,30 @@ func Ban(root host.Root, name string, cpus cpuset.CPUSet) error {
 	return err
 }
 
+// Tells says whether an irqbalance can be told of interrupts: by its socket only.
+func Tells(name string) bool { return !isFile(name) }
+
+// LeaveAlone tells an irqbalance the numbers of the interrupts that it shall not move, all of them. It shows them at once.
+func LeaveAlone(root host.Root, name string, numbers cpuset.CPUSet) error {
+	pid, err := alive(root, name)
+	if err != nil {
+		return err
+	}
+	request := "settings ban irqs "
+	for _, number := range numbers.List() {
+		request += strconv.Itoa(number) + " "
+	}
+	// A zero ends the list: irqbalance 1.8 would read on.
+	if request += "0 "; numbers.IsEmpty() {
+		request = "settings ban irqs NONE"
+	}
+	if len(request) > longest {
+		return fmt.Errorf("irqbalance takes no more than %d characters, and interrupts %s are longer", longest, numbers)
+	}
+	_, err = ask(root, pid, request)
+	return err
+}
+
 // alive gives the pid in a name.
 func alive(root host.Root, name string) (int, error) {
 	number, start, _ := strings.Cut(name, ":")
@@ -124,8 +150,14 @@ func parseSetup(reply string) (Status, error) {
 	if err != nil {
 		return Status{}, fmt.Errorf("irqbalance says %q", reply)
 	}
+	var alone []int
+	for i, word := range words[:len(words)-1] {
+		if number, err := strconv.Atoi(words[i+1]); word == "IRQ" && err == nil {
+			alone = append(alone, number)
+		}
+	}
 	cpus, err := host.ParseMask(strings.TrimSpace(strings.TrimRight(banned, "\x00")))
-	return Status{cpus, time.Duration(seconds) * time.Second}, err
+	return Status{cpus, cpuset.New(alone...), time.Duration(seconds) * time.Second}, err
 }
 
 // configured gives what an irqbalance bans when nobody tells it anything: what its environment says, else what the kernel

@@ -135,7 +135,13 @@ func TestOneWithASocketIsFoundAskedAndTold(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if want := []string{"settings cpus 1,4-5 ", "settings cpus NULL ", "settings cpus NULL "}; !slices.Equal(requests.all(t, root, name), want) {
+	for _, alone := range []cpuset.CPUSet{cpuset.New(24, 31), cpuset.New()} {
+		if err := LeaveAlone(root, name, alone); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []string{"settings cpus 1,4-5 ", "settings cpus NULL ", "settings cpus NULL ", "settings ban irqs 24 31 0 ", "settings ban irqs NONE"}
+	if !slices.Equal(requests.all(t, root, name), want) {
 		t.Errorf("it was told %q, want %q", requests.all(t, root, name), want)
 	}
 	var odd []int
@@ -144,6 +150,9 @@ func TestOneWithASocketIsFoundAskedAndTold(t *testing.T) {
 	}
 	if err := Ban(root, name, cpuset.New(odd...)); err == nil || !strings.Contains(err.Error(), "499 characters") {
 		t.Errorf("a list that irqbalance would cut gives %v", err)
+	}
+	if err := LeaveAlone(root, name, cpuset.New(odd...)); err == nil || !strings.Contains(err.Error(), "499 characters") {
+		t.Errorf("a list of interrupts that irqbalance would cut gives %v", err)
 	}
 }
 
@@ -185,15 +194,16 @@ func TestOneThatDoesNotAnswerIsGivenUp(t *testing.T) {
 
 func TestWhatSetupSays(t *testing.T) {
 	for reply, want := range map[string]string{
-		"SLEEP 10 BANNED 00000000":    "10s ",
-		"SLEEP 1 BANNED 00000003\x00": "1s 0-1",
-		"SLEEP 2 IRQ 5 LOAD 1 DIFF 2 CLASS 3 BANNED ffffffff,00000000,80000000": "2s 31,64-95",
+		"SLEEP 10 BANNED 00000000":    "10s, CPU , alone ",
+		"SLEEP 1 BANNED 00000003\x00": "1s, CPU 0-1, alone ",
+		"SLEEP 2 IRQ 5 LOAD 1 DIFF 2 CLASS 3 BANNED ffffffff,00000000,80000000":                           "2s, CPU 31,64-95, alone 5",
+		"SLEEP 2 IRQ 5 LOAD 1 DIFF 2 CLASS 3 IRQ 1030 LOAD 4 DIFF 6 CLASS 7 IRQ 6 LOAD 0 BANNED 00000000": "2s, CPU , alone 5-6,1030",
 		"":                   "irqbalance says",
 		"SLEEP x BANNED 0":   "irqbalance says",
 		"SLEEP 10 BANNED xy": `"xy" is not a CPU mask`,
 	} {
 		state, err := parseSetup(reply)
-		got := fmt.Sprint(state.Interval, " ", state.Banned)
+		got := fmt.Sprintf("%v, CPU %v, alone %v", state.Interval, state.Banned, state.Alone)
 		if err != nil {
 			got = err.Error()
 		}
