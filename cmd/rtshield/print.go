@@ -102,16 +102,26 @@ func printExplanation(page terminal.Page, e *runtime.Explanation) {
 	page.Say("", fmt.Sprintf("then %s runs it. Nothing was changed.", e.Delegate))
 }
 
-// printSources says of each decision where it is from.
+// printSources says of each decision where it is from: behind its value, or below one that is long.
 func printSources(page terminal.Page, sources []shield.Source) {
-	fmt.Fprintln(page, "\nwhy:")
-	const most = 32
+	const most = 24
 	what, value := 0, 0
 	for _, source := range sources {
-		what, value = max(what, terminal.Columns(source.What)), max(value, min(terminal.Columns(source.Value), most))
+		what = max(what, terminal.Columns(source.What))
+		if n := terminal.Columns(source.Value); n <= most {
+			value = max(value, n)
+		}
 	}
-	for _, source := range sources {
-		page.Fill(fmt.Sprintf("  %-*s  %-*s  ", what, source.What, value, terminal.Middle(source.Value, most)), source.From)
+	for i, source := range sources {
+		if i == 0 {
+			fmt.Fprintln(page, "\nwhy:")
+		}
+		head := fmt.Sprintf("  %-*s  ", what, source.What)
+		if terminal.Columns(source.Value) > most {
+			page.Fill(head, source.Value)
+			head, source.Value = strings.Repeat(" ", len(head)), ""
+		}
+		page.Fill(fmt.Sprintf("%s%-*s  ", head, value, source.Value), source.From)
 	}
 }
 
