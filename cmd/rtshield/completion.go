@@ -93,6 +93,7 @@ func candidates(app *cli.App, words []string) (found []candidate) {
 	before, last := words[:len(words)-1], words[len(words)-1]
 	commands, flags, name := app.Commands, app.Flags, ""
 	var pending cli.Flag // wants a value
+	operands := 0
 	for _, word := range before {
 		if pending != nil {
 			pending = nil
@@ -102,11 +103,14 @@ func candidates(app *cli.App, words []string) (found []candidate) {
 			pending = wanting(flags, word)
 			continue
 		}
-		for _, command := range commands {
-			if command.HasName(word) {
-				commands, flags, name = command.Subcommands, command.Flags, command.FullName()
-				break
-			}
+		at := slices.IndexFunc(commands, func(command *cli.Command) bool { return command.HasName(word) })
+		switch {
+		case at >= 0:
+			commands, flags, name = commands[at].Subcommands, commands[at].Flags, commands[at].FullName()
+		case len(commands) > 0:
+			return nil // an OCI verb is the delegate's
+		default:
+			operands++
 		}
 	}
 	switch {
@@ -115,7 +119,17 @@ func candidates(app *cli.App, words []string) (found []candidate) {
 	case strings.HasPrefix(last, "-"):
 		found = flagsOf(flags)
 	default:
-		found = wordsOf(commands, name)
+		found = wordsOf(commands)
+	}
+	switch {
+	case pending != nil || strings.HasPrefix(last, "-"):
+	case name == "help" && operands == 0:
+		found = wordsOf(app.Commands)
+		for _, topic := range topics {
+			found = append(found, candidate{topic.name, topic.usage})
+		}
+	case name == "verify":
+		found = containers()
 	}
 	return slices.DeleteFunc(found, func(c candidate) bool { return !strings.HasPrefix(c.word, last) })
 }
@@ -162,20 +176,11 @@ func valuesOf(flag cli.Flag) (found []candidate) {
 	return found
 }
 
-// wordsOf lists what may stand behind a command.
-func wordsOf(commands []*cli.Command, name string) (found []candidate) {
+func wordsOf(commands []*cli.Command) (found []candidate) {
 	for _, command := range commands {
 		if !command.Hidden {
 			found = append(found, candidate{command.Name, command.Usage})
 		}
-	}
-	switch name {
-	case "help":
-		for _, topic := range topics {
-			found = append(found, candidate{topic.name, topic.usage})
-		}
-	case "verify":
-		found = append(found, containers()...)
 	}
 	return found
 }

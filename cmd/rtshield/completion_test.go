@@ -92,7 +92,10 @@ func TestWhatCouldStandWhereTheCursorIs(t *testing.T) {
 		"install podman --n":        "--name",
 		"help le":                   "levels",
 		"help --":                   "--help",
+		"help status ":              "",
+		"help stat":                 "status",
 		"nonsense":                  "",
+		"exec web sta":              "", // the delegate's
 	} {
 		var got []string
 		for _, found := range candidates(app, strings.Split(line, " ")) {
