@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
+	"github.com/rtshield/rtshield/internal/config"
 	"github.com/rtshield/rtshield/internal/host"
 	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
@@ -23,6 +25,8 @@ type Explanation struct {
 	Share shield.Share `json:"share,omitzero"`
 	// Places tells how its CPUs were chosen, from the nodes inwards. Empty where there was no choice.
 	Places []shield.Places `json:"places,omitempty"`
+	// Why tells of each decision where it is from.
+	Why []shield.Source `json:"why"`
 	// Config lists the edits of config.json, Host the kernel settings, both as path: from → to.
 	Config []spec.Change `json:"config"`
 	Host   []spec.Change `json:"host"`
@@ -58,7 +62,7 @@ func Explain(on host.Root, bundle, root, id, class string) (*Explanation, error)
 	explanation := &Explanation{Delegate: m.delegate, Layout: m.layout}
 	if !m.request.Asks() {
 		explanation.Share, err = m.share()
-		explanation.Config = m.document.Changes()
+		explanation.Config, explanation.Why = m.document.Changes(), shield.OrdinarySources(m.request)
 		return explanation, err
 	}
 	grant, err := m.grant(ledger)
@@ -72,7 +76,42 @@ func Explain(on host.Root, bundle, root, id, class string) (*Explanation, error)
 	grant.Limits = bound.Limits
 	explanation.Places = grant.Places(m.facts.Topology)
 	explanation.Grant, explanation.Config = &grant, m.document.Changes()
-	return explanation, nil
+	explanation.Why, err = m.sources(grant)
+	return explanation, err
+}
+
+// sources completes what the policy says of a grant by what only the policy file can tell: where its values stand.
+func (m *matter) sources(grant shield.Grant) ([]shield.Source, error) {
+	terms, err := shield.Resolve(m.config.Classes, m.request)
+	if err != nil {
+		return nil, err
+	}
+	origins, err := m.config.Origins()
+	if err != nil {
+		return nil, err
+	}
+	sources := shield.Sources(m.request, terms, m.layout, m.facts, grant)
+	told := map[string]bool{}
+	for i, source := range sources {
+		switch place := origins.Of(source.Option...); {
+		case len(source.Option) == 0:
+		case source.Option[0] == "class":
+			told[source.Option[2]] = true
+			sources[i].From = origins.OfClass(terms.Class, source.Option[2])
+		case place != "" && source.From != "":
+			sources[i].From += ", " + place
+		}
+	}
+	for _, option := range config.Options(terms.Class) { // what else somebody has written for this class
+		if place := origins.Of("class", terms.Class.Name, option.Key); place != "" && !told[option.Key] {
+			sources = append(sources, shield.Source{What: option.Key, Value: option.String(), From: origins.OfClass(terms.Class, option.Key)})
+		}
+	}
+	from := "the first of " + strings.Join(m.config.Delegates, ", ") + " that is there"
+	if place := origins.Of("runtime", "delegates"); place != "" {
+		from += ", " + place
+	}
+	return append(sources, shield.Source{What: "delegate", Value: m.delegate, From: from}), nil
 }
 
 // foresee is the plan as it will be once the hook has bound the grant, in the difference to the kernel now.

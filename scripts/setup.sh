@@ -53,6 +53,8 @@ need criu command -v criu
 need podman command -v podman
 need strace command -v strace
 need jq command -v jq
+need zsh command -v zsh
+need fish command -v fish
 need qemu-system-x86 command -v qemu-system-x86_64
 need xz-utils command -v xz
 need acpica-tools command -v iasl

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -14,7 +13,7 @@ import (
 	"github.com/rtshield/rtshield/internal/host"
 	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
-	"github.com/rtshield/rtshield/internal/status"
+	"github.com/rtshield/rtshield/internal/terminal"
 	"github.com/rtshield/rtshield/internal/watch"
 	"github.com/rtshield/rtshield/runtime"
 )
@@ -41,6 +40,22 @@ type exit struct {
 
 func (e exit) Error() string { return fmt.Sprintf("exit status %d: %v", e.code, e.err) }
 
+const explainHelp = `Makes the decision that create would make now, and says where each part of it is from: the runtime's
+name, an annotation, what the engine wrote, a line of the policy file, what is built in, the kernel.
+It changes nothing.
+
+EXAMPLES
+   rtshield explain --bundle /run/containerd/io.containerd.runtime.v2.task/k8s.io/4f2a
+   rtshield explain --class fifo              the bundle that one is in, as if called by rtshield-fifo
+   rtshield explain --json | jq '.why[] | select(.what == "level")'`
+
+const reconcileHelp = `Repairs what somebody has changed, gives back what containers left that ended without a release, and
+starts the process that gives threads what their rules say, where that is gone. Safe at any time.
+
+EXAMPLES
+   rtshield reconcile
+   systemctl restart irqbalance && rtshield reconcile`
+
 // administrator is the command line of the administrator's commands.
 func administrator() *cli.App {
 	jsonFlag := &cli.BoolFlag{Name: "json", Usage: "print JSON"}
@@ -49,18 +64,11 @@ func administrator() *cli.App {
 		Usage: "a drop-in OCI runtime for real-time containers",
 		Description: "An engine calls rtshield where it would call runc; every OCI verb (create, start, kill, …) goes to the real runc.\n" +
 			"The commands below are for the administrator.",
-		Flags: []cli.Flag{&cli.StringFlag{Name: "root", Usage: "the delegate's state root (explain)"}},
+		Flags: []cli.Flag{&cli.StringFlag{Name: "root", Usage: "the delegate's state root (explain)"}, cli.HelpFlag},
 		Commands: []*cli.Command{
+			showing(jsonFlag),
 			{
-				Name: "status", Usage: "how the CPUs are split, who has which, and what limits it",
-				Flags: []cli.Flag{
-					jsonFlag,
-					&cli.DurationFlag{Name: "sample", Usage: "wait for as long, such as 5s, and tell what containers with a bandwidth got meanwhile"},
-				},
-				Action: showStatus,
-			},
-			{
-				Name: "explain", Usage: "what create would give a bundle, and every change it would make",
+				Name: "explain", Usage: "what create would give a bundle and why, and every change it would make", Description: explainHelp,
 				Flags: []cli.Flag{
 					&cli.StringFlag{Name: "bundle", Aliases: []string{"b"}, Value: ".", Usage: "the bundle's directory"},
 					&cli.StringFlag{Name: "class", Usage: "as if called by the name rtshield-CLASS"},
@@ -70,7 +78,7 @@ func administrator() *cli.App {
 				Action: explain,
 			},
 			{
-				Name: "reconcile", Usage: "bring the host to what the live containers need, and say what was done",
+				Name: "reconcile", Usage: "bring the host to what the live containers need, and say what was done", Description: reconcileHelp,
 				Action: repair,
 			},
 			verifying(jsonFlag),
@@ -79,6 +87,7 @@ func administrator() *cli.App {
 		ExitErrHandler: func(*cli.Context, error) {}, // run prints it
 	}
 	app.Commands = append(app.Commands, installing()...)
+	app.Commands = append(app.Commands, completing(), helping())
 	return app
 }
 
@@ -106,7 +115,7 @@ func explain(c *cli.Context) error {
 	if c.Bool("json") {
 		return printJSON(c.App.Writer, explanation)
 	}
-	printExplanation(c.App.Writer, explanation)
+	printExplanation(terminal.To(c.App.Writer), explanation)
 	return nil
 }
 
@@ -166,23 +175,4 @@ func bringBack(w io.Writer, who string, policy config.Config, store shield.Store
 		printReport(w, report, len(session.Grants))
 	}
 	return err
-}
-
-func showStatus(c *cli.Context) error {
-	if err := noArguments(c); err != nil {
-		return err
-	}
-	sample := c.Duration("sample")
-	if sample < 0 || sample > time.Hour {
-		return fmt.Errorf("--sample %v: expected a duration up to 1h, such as 5s", sample)
-	}
-	now, err := status.Gather(host.System, sample)
-	if err != nil {
-		return err
-	}
-	if c.Bool("json") {
-		return printJSON(c.App.Writer, now)
-	}
-	printStatus(c.App.Writer, now)
-	return nil
 }

@@ -2,26 +2,27 @@ package main
 
 import (
 	"fmt"
-	"io"
 
 	"github.com/rtshield/rtshield/internal/host/bandwidth"
 	"github.com/rtshield/rtshield/internal/status"
+	"github.com/rtshield/rtshield/internal/terminal"
 )
 
 // printBandwidths says what containers may have of CPU time, and what they got.
-func printBandwidths(w io.Writer, all []status.Bandwidth) {
+func printBandwidths(page terminal.Page, all []status.Bandwidth) {
 	for _, one := range all {
 		if one.Asked != "" {
-			fmt.Fprintf(w, "\nbandwidth of %s: %s%s\n", one.Name, one.Share, instead(one))
+			fmt.Fprintln(page)
+			page.Say("", fmt.Sprintf("bandwidth of %s: %s%s", one.Name, one.Share, instead(one)))
 		} else {
-			fmt.Fprintf(w, "\nbandwidth of %s:\n", one.Name)
+			fmt.Fprintf(page, "\nbandwidth of %s:\n", one.Name)
 		}
 		if one.RealTime != "" {
-			fmt.Fprintf(w, "  real-time threads: %s of each of its CPUs, by %s\n", one.RealTime, one.By)
+			page.Say("  ", fmt.Sprintf("real-time threads: %s of each of its CPUs, by %s", one.RealTime, one.By))
 		}
-		fmt.Fprintf(w, "  since it was created, %s ago: %s\n", seconds(one.Life.Seconds), got(one.Life))
+		page.Say("  ", fmt.Sprintf("since it was created, %s ago: %s", seconds(one.Life.Seconds), got(one.Life)))
 		if one.Last != nil {
-			fmt.Fprintf(w, "  in the last %s: %s\n", seconds(one.Last.Seconds), got(*one.Last))
+			page.Say("  ", fmt.Sprintf("in the last %s: %s", seconds(one.Last.Seconds), got(*one.Last)))
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/tidwall/sjson"
 
 	"github.com/rtshield/rtshield/internal/host"
+	"github.com/rtshield/rtshield/internal/terminal"
 	"github.com/rtshield/rtshield/runtime"
 )
 
@@ -195,8 +196,9 @@ func (e explainer) explain(t *testing.T, w wish) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	explanation.Why = nil // tells of every word where it is from, also of one that changes nothing
 	var out strings.Builder
-	printExplanation(&out, explanation)
+	printExplanation(terminal.To(&out), explanation)
 	err = printJSON(&out, explanation)
 	return strings.ReplaceAll(out.String(), dir, "DIR"), err
 }

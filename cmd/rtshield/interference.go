@@ -2,34 +2,34 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
 	"github.com/rtshield/rtshield/internal/host/interference"
 	"github.com/rtshield/rtshield/internal/status"
+	"github.com/rtshield/rtshield/internal/terminal"
 )
 
 // printInterference says what has arrived on a grant's CPUs, a line for each.
-func printInterference(w io.Writer, grant status.Grant) {
+func printInterference(page terminal.Page, grant status.Grant) {
 	delta := grant.Interference
 	if delta == nil {
 		return
 	}
-	fmt.Fprintf(w, "\nwhat arrived on the CPUs of %s:\n", grant.Name)
+	fmt.Fprintf(page, "\nwhat arrived on the CPUs of %s:\n", grant.Name)
 	for _, cpu := range delta.CPUs {
 		if cpu.Offline {
-			fmt.Fprintf(w, "  cpu %d: offline\n", cpu.CPU)
+			page.Say("  ", fmt.Sprintf("cpu %d: offline", cpu.CPU))
 			continue
 		}
-		fmt.Fprintf(w, "  cpu %d: %s in %s\n", cpu.CPU, strings.Join(arrived(delta, cpu), ", "), seconds(delta.Seconds))
+		page.Say("  ", fmt.Sprintf("cpu %d: %s in %s", cpu.CPU, strings.Join(arrived(delta, cpu), ", "), seconds(delta.Seconds)))
 		if len(cpu.Devices) > 0 {
-			fmt.Fprintf(w, "    %s\n", worst(cpu.Devices))
+			page.Say("    ", worst(cpu.Devices))
 		}
 	}
 	if len(delta.CPUs) > 1 {
 		if tasks := foreign(delta.ForeignNS, delta.ForeignTurnsAtMost); tasks != "" {
-			fmt.Fprintf(w, "  together: %s\n", tasks)
+			page.Say("  ", "together: "+tasks)
 		}
 	}
 }
@@ -39,17 +39,10 @@ func arrived(delta *interference.Delta, cpu interference.CPU) []string {
 	parts := []string{
 		many(cpu.DeviceIRQs(), "device irq"), many(cpu.Ticks, "tick"), many(cpu.IPIs(), "ipi"),
 	}
-	var other, softirqs uint64
-	for _, count := range cpu.Other {
-		other += count
-	}
-	for _, count := range cpu.Softirqs {
-		softirqs += count
-	}
-	if other > 0 {
+	if other := cpu.Others(); other > 0 {
 		parts = append(parts, many(other, "other interrupt"))
 	}
-	parts = append(parts, many(softirqs, "softirq"))
+	parts = append(parts, many(cpu.AllSoftirqs(), "softirq"))
 	if cpu.StealMS > 0 {
 		parts = append(parts, fmt.Sprintf("%d ms stolen", cpu.StealMS))
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/rtshield/rtshield/internal/host/interference"
 	"github.com/rtshield/rtshield/internal/status"
+	"github.com/rtshield/rtshield/internal/terminal"
 )
 
 func ptr(n uint64) *uint64 { return &n }
@@ -47,7 +48,7 @@ func TestEachCPUHasALineOfWhatArrived(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var out strings.Builder
-			printInterference(&out, status.Grant{Name: "web", Interference: &c.delta})
+			printInterference(terminal.To(&out), status.Grant{Name: "web", Interference: &c.delta})
 			if want := "\nwhat arrived on the CPUs of web:\n" + c.want; out.String() != want {
 				t.Errorf("got\n%s\nwant\n%s", out.String(), want)
 			}

@@ -52,7 +52,7 @@ func complain(err error) int {
 func isAdministrator(args []string) bool {
 	inv := argv.Parse(args)
 	switch inv.Verb {
-	case "status", "check", "verify", "explain", "reconcile", "install", "uninstall", "help", "h":
+	case "status", "check", "verify", "explain", "reconcile", "install", "uninstall", "completion", "help", "h":
 		return true
 	case "":
 		return inv.Malformed == "" && !inv.Version

@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
 	"github.com/rtshield/rtshield/internal/status"
+	"github.com/rtshield/rtshield/internal/terminal"
 	"github.com/rtshield/rtshield/runtime"
 	"github.com/rtshield/rtshield/spec"
 )
@@ -20,100 +20,109 @@ func orNone(cpus shield.CPUs) string {
 	return cpus.String()
 }
 
-func printStatus(w io.Writer, now *status.Status) {
-	fmt.Fprintf(w, "housekeeping  CPU %s\n", now.Layout.Housekeeping)
-	fmt.Fprintf(w, "shield        CPU %s (%s)\n", orNone(now.Layout.Pool), now.Layout.Source)
-	fmt.Fprintf(w, "free          CPU %s\n", orNone(now.Free))
-	for _, cgroup := range now.Lost {
-		fmt.Fprintf(w, "\nthe ledger was deleted while a container ran: cgroup %s; until it is deleted, nobody is granted CPUs\n", cgroup)
-	}
-	if len(now.Grants) == 0 {
-		if len(now.Lost) == 0 {
-			fmt.Fprintln(w, "\nno container holds a CPU")
-		}
-		printBandwidths(w, now.Bandwidth)
-		return
-	}
-	fmt.Fprintln(w)
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "CONTAINER\tCLASS\tCPUS\tPOLICY\tLEVEL\tPID\tSTATE\tLIMITS")
+// printStatus shows all of a state. What has changed since before, a state of the same host or nil, is stressed.
+func printStatus(page terminal.Page, now, before *status.Status) {
+	printGlance(page, now, before)
 	for _, grant := range now.Grants {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%d\n",
-			grant.Name, grant.Class, grant.CPUs, grant.Policy, grant.Level, grant.PID, grant.State, len(grant.Limits))
+		printThreads(page, grant)
 	}
-	table.Flush()
-	for _, grant := range now.Grants {
-		printThreads(w, grant)
-	}
-	printBandwidths(w, now.Bandwidth)
+	printBandwidths(page, now.Bandwidth)
 	for i, pod := range now.Pods {
 		if i == 0 {
-			fmt.Fprintln(w)
+			fmt.Fprintln(page)
 		}
-		fmt.Fprintf(w, "pod %s: CPU %s (%s)\n", pod.Name, pod.CPUs, strings.Join(pod.Containers, ", "))
+		page.Say("", fmt.Sprintf("pod %s: CPU %s (%s)", pod.Name, pod.CPUs, strings.Join(pod.Containers, ", ")))
 	}
 	for _, grant := range now.Grants {
 		if len(grant.HugePages) > 0 {
-			fmt.Fprintf(w, "\nhuge pages of %s: %s\n", grant.Name, pageShares(grant.HugePages))
+			fmt.Fprintln(page)
+			page.Say("", fmt.Sprintf("huge pages of %s: %s", grant.Name, pageShares(grant.HugePages)))
 		}
 	}
 	for _, grant := range now.Grants {
-		printInterference(w, grant)
+		printInterference(page, grant)
 	}
 	for _, grant := range now.Grants {
 		if len(grant.Limits) == 0 {
 			continue
 		}
-		fmt.Fprintf(w, "\nlimits of %s:\n", grant.Name)
+		fmt.Fprintf(page, "\nlimits of %s:\n", grant.Name)
 		for _, limit := range grant.Limits {
-			fmt.Fprintf(w, "  %s\n", limit)
+			page.Say("  ", limit.String())
 		}
 	}
 	if now.Stale > 0 {
-		fmt.Fprintf(w, "\n%d container(s) ended without a release: rtshield reconcile cleans up now, else the next create\n", now.Stale)
+		fmt.Fprintf(page, "\n%d container(s) ended without a release: rtshield reconcile cleans up now, else the next create\n", now.Stale)
 	}
 }
 
-func printExplanation(w io.Writer, e *runtime.Explanation) {
+func printExplanation(page terminal.Page, e *runtime.Explanation) {
 	if e.Grant == nil {
 		if !e.Share.Limited() {
-			fmt.Fprintf(w, "an ordinary container: it asks for no class, and goes to %s unchanged, but for CPUs that others hold\n", e.Delegate)
+			page.Say("", fmt.Sprintf("an ordinary container: it asks for no class, and goes to %s unchanged, but for CPUs that others hold", e.Delegate))
+			printSources(page, e.Why)
 			return
 		}
-		fmt.Fprintf(w, "an ordinary container with %s: it asks for no class, and goes to %s but for this unchanged, and for CPUs that others hold\n", e.Share, e.Delegate)
-		printChanges(w, "config.json:", e.Config)
+		page.Say("", fmt.Sprintf("an ordinary container with %s: it asks for no class, and goes to %s but for this unchanged, and for CPUs that others hold", e.Share, e.Delegate))
+		printSources(page, e.Why)
+		printChanges(page, "config.json:", e.Config)
 		return
 	}
-	fmt.Fprintf(w, "grant: CPU %s, memory node %s, policy %s, class %s, level %s, interrupts %s\n",
-		e.Grant.CPUs, e.Grant.Mems, e.Grant.PolicyText(), e.Grant.Class, e.Grant.Level, e.Grant.IRQ)
+	page.Say("", fmt.Sprintf("grant: CPU %s, memory node %s, policy %s, class %s, level %s, interrupts %s",
+		e.Grant.CPUs, e.Grant.Mems, e.Grant.PolicyText(), e.Grant.Class, e.Grant.Level, e.Grant.IRQ))
 	if !e.Grant.Idle.IsEmpty() {
-		fmt.Fprintf(w, "kept idle: CPU %s (siblings)\n", e.Grant.Idle)
+		page.Say("", fmt.Sprintf("kept idle: CPU %s (siblings)", e.Grant.Idle))
 	}
 	for _, places := range e.Places {
-		fmt.Fprintf(w, "chosen: %s\n", places)
+		page.Say("", fmt.Sprintf("chosen: %s", places))
 	}
-	printParts(w, *e.Grant)
+	printParts(page, *e.Grant)
 	if e.Grant.Share.Limited() {
-		fmt.Fprintf(w, "ordinary threads: %s\n", e.Grant.Share)
+		page.Say("", fmt.Sprintf("ordinary threads: %s", e.Grant.Share))
 	}
 	if e.Grant.RTBandwidth > 0 {
-		fmt.Fprintf(w, "real-time threads: %s of each of its CPUs\n", e.Grant.RTBandwidth)
+		page.Say("", fmt.Sprintf("real-time threads: %s of each of its CPUs", e.Grant.RTBandwidth))
 	}
 	if len(e.Grant.HugePages) > 0 {
-		fmt.Fprintf(w, "huge pages: %s\n", pageShares(e.Grant.HugePages))
+		page.Say("", "huge pages: "+pageShares(e.Grant.HugePages))
 	}
 	if power := e.Grant.Power.String(); power != "" {
-		fmt.Fprintf(w, "power: %s\n", power)
+		page.Say("", "power: "+power)
 	}
-	printChanges(w, "config.json:", e.Config)
-	printChanges(w, "the host, while the container lives:", e.Host)
+	printSources(page, e.Why)
+	printChanges(page, "config.json:", e.Config)
+	printChanges(page, "the host, while the container lives:", e.Host)
 	for i, limit := range e.Grant.Limits {
 		if i == 0 {
-			fmt.Fprintln(w, "\nlimits of this host:")
+			fmt.Fprintln(page, "\nlimits of this host:")
 		}
-		fmt.Fprintf(w, "  %s\n", limit)
+		page.Say("  ", limit.String())
 	}
-	fmt.Fprintf(w, "\nthen %s runs it. Nothing was changed.\n", e.Delegate)
+	fmt.Fprintln(page)
+	page.Say("", fmt.Sprintf("then %s runs it. Nothing was changed.", e.Delegate))
+}
+
+// printSources says of each decision where it is from: behind its value, or below one that is long.
+func printSources(page terminal.Page, sources []shield.Source) {
+	const most = 24
+	what, value := 0, 0
+	for _, source := range sources {
+		what = max(what, terminal.Columns(source.What))
+		if n := terminal.Columns(source.Value); n <= most {
+			value = max(value, n)
+		}
+	}
+	for i, source := range sources {
+		if i == 0 {
+			fmt.Fprintln(page, "\nwhy:")
+		}
+		head := fmt.Sprintf("  %-*s  ", what, source.What)
+		if terminal.Columns(source.Value) > most {
+			page.Fill(head, source.Value)
+			head, source.Value = strings.Repeat(" ", len(head)), ""
+		}
+		page.Fill(fmt.Sprintf("%s%-*s  ", head, value, source.Value), source.From)
+	}
 }
 
 func pageShares(shares []shield.PageShare) string {
@@ -124,10 +133,10 @@ func pageShares(shares []shield.PageShare) string {
 	return strings.Join(texts, ", ")
 }
 
-func printChanges(w io.Writer, title string, changes []spec.Change) {
-	fmt.Fprintf(w, "\n%s\n", title)
+func printChanges(page terminal.Page, title string, changes []spec.Change) {
+	fmt.Fprintf(page, "\n%s\n", title)
 	for _, change := range changes {
-		fmt.Fprintf(w, "  %s: %s → %s\n", change.Path, change.From, change.To)
+		page.Say("  ", fmt.Sprintf("%s: %s → %s", change.Path, change.From, change.To))
 	}
 }
 

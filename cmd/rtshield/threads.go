@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/rtshield/rtshield/internal/shield"
 	"github.com/rtshield/rtshield/internal/status"
+	"github.com/rtshield/rtshield/internal/terminal"
 )
 
 // printParts tells which CPUs of a grant are for what, and its rules for threads.
@@ -29,24 +29,26 @@ func printParts(w io.Writer, grant shield.Grant) {
 }
 
 // printThreads tells of a container that lives where exec runs, and which threads are where.
-func printThreads(w io.Writer, grant status.Grant) {
+func printThreads(page terminal.Page, grant status.Grant) {
 	switch {
 	case !grant.Ordinary.IsEmpty():
-		fmt.Fprintf(w, "\n%s, init and exec: ordinary on CPU %s; real-time part CPU %s\n", grant.Name, grant.Ordinary, grant.CPUs.Difference(grant.Ordinary.CPUSet))
+		fmt.Fprintln(page)
+		page.Say("", fmt.Sprintf("%s, init and exec: ordinary on CPU %s; real-time part CPU %s", grant.Name, grant.Ordinary, grant.CPUs.Difference(grant.Ordinary.CPUSet)))
 	case !grant.ExecCPUs.IsEmpty():
-		fmt.Fprintf(w, "\nexec into %s runs on CPU %s\n", grant.Name, grant.ExecCPUs)
+		fmt.Fprintf(page, "\nexec into %s runs on CPU %s\n", grant.Name, grant.ExecCPUs)
 	}
 	if len(grant.Rules) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\nthreads of %s, by %s:\n", grant.Name, strings.Join(grant.Rules, ", "))
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(page)
+	page.Say("", fmt.Sprintf("threads of %s, by %s:", grant.Name, strings.Join(grant.Rules, ", ")))
+	var rows [][]terminal.Cell
 	for _, thread := range grant.Threads {
 		wanted := ""
 		if thread.Misplaced() {
 			wanted = "should be " + thread.Want
 		}
-		fmt.Fprintf(table, "  %d\t%s\t%s\t%s\n", thread.TID, thread.Name, thread.Now, wanted)
+		rows = append(rows, []terminal.Cell{{Text: fmt.Sprintf("  %d", thread.TID)}, {Text: thread.Name}, {Text: thread.Now}, {Text: wanted, Style: terminal.Bad}})
 	}
-	table.Flush()
+	page.Table(make([]terminal.Column, 4), rows)
 }

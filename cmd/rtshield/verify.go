@@ -11,6 +11,7 @@ import (
 	"github.com/rtshield/rtshield/internal/host"
 	"github.com/rtshield/rtshield/internal/reconcile"
 	"github.com/rtshield/rtshield/internal/shield"
+	"github.com/rtshield/rtshield/internal/terminal"
 	"github.com/rtshield/rtshield/internal/verify"
 )
 
@@ -104,9 +105,6 @@ func mend(job *verify.Job) ([]string, error) {
 	return append(lines, mended...), err
 }
 
-// width is what every line fits.
-const width = 100
-
 func printVerified(w io.Writer, report *verify.Report) {
 	if len(report.Repaired) > 0 {
 		fmt.Fprintln(w, "repair:")
@@ -161,31 +159,4 @@ func printLine(w io.Writer, mark, name, text string) {
 }
 
 // printWrapped puts text behind a head, and what is too long for a line below it.
-func printWrapped(w io.Writer, head, text string) {
-	indent := strings.Repeat(" ", len(head))
-	for _, line := range wrap(text, width-len(head)) {
-		fmt.Fprintln(w, head+line)
-		head = indent
-	}
-}
-
-// wrap breaks a text at blanks. A word that is longer than a line, such as a cgroup's path, is broken too.
-func wrap(text string, width int) []string {
-	var lines []string
-	line := []rune{}
-	for _, word := range strings.Fields(text) {
-		letters := []rune(word)
-		if len(line) > 0 && len(line)+1+len(letters) <= width {
-			line = append(append(line, ' '), letters...)
-			continue
-		}
-		if len(line) > 0 {
-			lines = append(lines, string(line))
-		}
-		for ; len(letters) > width; letters = letters[width:] {
-			lines = append(lines, string(letters[:width]))
-		}
-		line = slices.Clone(letters)
-	}
-	return append(lines, string(line))
-}
+func printWrapped(w io.Writer, head, text string) { terminal.To(w).Fill(head, text) }

@@ -115,7 +115,7 @@ func TestALimitThatThisHostMayNotRaiseIsALimitUnlessTheClassRequiresIt(t *testin
 func TestStatusNamesWhatLimitsTheShield(t *testing.T) {
 	rig.Each(t, func(r *rig.Rig) {
 		pid := r.Detach("web", r.Bundle("web", rig.Class("fifo")))
-		has(r, "status", r.Must(r.Shield("status")).Stdout, "housekeeping  CPU 0", "free          CPU none", "web", "fifo 50", "bound")
+		has(r, "status", r.Must(r.Shield("status")).Stdout, "housekeeping  CPU 0", "free          CPU none", "web", "fifo 50")
 		has(r, "status --json", r.Must(r.Shield("status", "--json")).Stdout, `"pid": `+itoa(pid), `"policy": "fifo 50"`, `"cpus": "1"`)
 		r.End("web")
 		has(r, "status", r.Must(r.Shield("status")).Stdout, "free          CPU 1", "no container holds a CPU")

@@ -34,7 +34,9 @@ func TestExplainSaysWhatCreateThenDoesAndChangesNothing(t *testing.T) {
 		bundle := r.Bundle("web", rig.Class("fifo"), rig.Annotate("priority", "60"))
 		raw, files, before := r.Raw(bundle), r.Files(bundle), snapshot.Take()
 		text := r.Must(r.Shield("explain", "--bundle", bundle)).Stdout
-		has(r, "explain", text, "grant: CPU 1", "fifo 60", "class fifo", "config.json:", "/proc/irq/default_smp_affinity: 0-1 → 0", "Nothing was changed")
+		has(r, "explain", text, "grant: CPU 1", "fifo 60", "class fifo", "config.json:", "/proc/irq/default_smp_affinity: 0-1 → 0", "Nothing was changed",
+			"\nwhy:\n", "annotation rtshield.io/class\n", "annotation rtshield.io/priority\n", "class fifo, built in\n", "automatic: all but the first core\n",
+			"a partition takes cgroup v2 and Linux 6.7\n", r.Policy.Path+":2\n")
 		foreseen := explain(r, bundle, "web")
 		if r.Raw(bundle) != raw || !slices.Equal(r.Files(bundle), files) || exists(r.Policy.Ledger()) {
 			r.Errorf("explain changed the bundle or made a ledger")

@@ -135,9 +135,9 @@ func (c class) words(built *shield.Class) error {
 		to     *string
 		values []string
 	}{
-		{"smt", c.SMT, &built.SMT, []string{shield.SMTPrefer, shield.SMTRequire, shield.SMTIsolate}},
-		{"numa", c.NUMA, &built.NUMA, []string{shield.NUMASingle, shield.NUMAPrefer, shield.NUMAAny}},
-		{"irq", c.IRQ, &built.IRQ, []string{"away", "keep"}},
+		{"smt", c.SMT, &built.SMT, shield.Words(shield.KeySMT)},
+		{"numa", c.NUMA, &built.NUMA, shield.Words(shield.KeyNUMA)},
+		{"irq", c.IRQ, &built.IRQ, shield.Words(shield.KeyIRQ)},
 		{"require_level", c.Require, &built.RequireLevel, append([]string{""}, shield.Levels...)},
 		{"thp", c.THP, &built.THP, []string{shield.Keep, shield.Never}},
 		{"swap", c.Swap, &built.Swap, []string{shield.Keep, string(shield.Off)}},
@@ -148,7 +148,7 @@ func (c class) words(built *shield.Class) error {
 		{"exec", c.Exec, &built.Exec, []string{shield.Demote, shield.Inherit}},
 		{"exec_cpus", c.ExecCPUs, &built.ExecCPUs, []string{shield.ExecOnContainer, shield.ExecOnHousekeeping}},
 		{"ordinary", c.Ordinary, &built.Ordinary, []string{shield.OrdinaryDedicated, shield.OrdinaryHousekeeping}},
-		{"partition", c.Partition, &built.Partition, []string{"auto", shield.Isolated, shield.Root, "none"}},
+		{"partition", c.Partition, &built.Partition, shield.Words(shield.KeyPartition)},
 	} {
 		if word.from == nil {
 			continue

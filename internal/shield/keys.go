@@ -45,6 +45,25 @@ var allKeys = []string{
 	KeyGovernor, KeyNUMA, KeyNear, KeyRealtimeMask, KeyThreads, KeyRTBandwidth, KeyCPUBandwidth, KeyCPUPeriod, KeyCPUBurst, KeyHugePages,
 }
 
+// Keys lists the keys of the annotations.
+func Keys() []string { return slices.Clone(allKeys) }
+
+// Words lists what the annotation of a key may say, and an option of the same name, where that is one of a few words. Nil: it is
+// something else.
+func Words(key string) []string {
+	switch key {
+	case KeySMT:
+		return []string{SMTPrefer, SMTRequire, SMTIsolate}
+	case KeyNUMA:
+		return []string{NUMASingle, NUMAPrefer, NUMAAny}
+	case KeyIRQ:
+		return []string{"away", Keep}
+	case KeyPartition:
+		return []string{"auto", Isolated, Root, "none"}
+	}
+	return nil
+}
+
 // Choices holds what one container's annotations ask for, by key.
 type Choices map[string]Choice
 

@@ -36,16 +36,19 @@ type Terms struct {
 	RTBandwidth Percent
 	// HugePages are those that it asks for.
 	HugePages []Pages
+	// sources says where class, CPUs, policy, priority and bandwidth are from, by key, where that is not the class.
+	sources map[string]string
 }
 
 // Resolve holds a request to the classes. Every error names what was asked, the ceiling, and where the value stands.
 func Resolve(classes map[string]Class, request Request) (Terms, error) {
-	class, err := pickClass(classes, request)
+	class, source, err := pickClass(classes, request)
 	if err != nil {
 		return Terms{}, err
 	}
 	terms := Terms{
-		Class: class, Policy: class.Policy, Nice: class.Nice,
+		sources: map[string]string{KeyClass: source},
+		Class:   class, Policy: class.Policy, Nice: class.Nice,
 		Deadline: class.Deadline, SMT: class.SMT, NUMA: class.NUMA, IRQ: class.IRQ, Partition: class.Partition, Power: class.Power,
 	}
 	if class.Policy.HasPriority() {
@@ -59,11 +62,12 @@ func Resolve(classes map[string]Class, request Request) (Terms, error) {
 	return terms, nil
 }
 
-func pickClass(classes map[string]Class, request Request) (Class, error) {
-	name, source := request.LinkClass, "runtime name rtshield-"+request.LinkClass
+func pickClass(classes map[string]Class, request Request) (class Class, source string, err error) {
+	name := request.LinkClass
+	source = "runtime name rtshield-" + name
 	if choice, ok := request.Choices[KeyClass]; ok {
 		if name != "" && name != choice.Value {
-			return Class{}, fmt.Errorf("%s asks for class %q, but the %s gives class %s: remove the annotation or use another runtime",
+			return Class{}, "", fmt.Errorf("%s asks for class %q, but the %s gives class %s: remove the annotation or use another runtime",
 				choice.Source, choice.Value, source, name)
 		}
 		name, source = choice.Value, "annotation "+choice.Source
@@ -76,16 +80,16 @@ func pickClass(classes map[string]Class, request Request) (Class, error) {
 	if name == "" {
 		for _, key := range allKeys {
 			if choice, ok := request.Choices[key]; ok {
-				return Class{}, fmt.Errorf("annotation %s means nothing without a class: add %s/class (one of %s)",
+				return Class{}, "", fmt.Errorf("annotation %s means nothing without a class: add %s/class (one of %s)",
 					choice.Source, Domain, ClassNames(classes))
 			}
 		}
 	}
 	class, ok := classes[name]
 	if !ok {
-		return Class{}, fmt.Errorf("%s asks for class %q, which this host does not have (it has %s)", source, name, ClassNames(classes))
+		return Class{}, "", fmt.Errorf("%s asks for class %q, which this host does not have (it has %s)", source, name, ClassNames(classes))
 	}
-	return class, nil
+	return class, source, nil
 }
 
 func choosePolicy(terms *Terms, request Request) error {
@@ -99,7 +103,11 @@ func choosePolicy(terms *Terms, request Request) error {
 			return fmt.Errorf("%s = %q: expected one of fifo, rr, deadline, other, batch", source, choice.Value)
 		}
 	}
-	if policy == "" || policy == terms.Policy {
+	if policy == "" {
+		return nil
+	}
+	terms.sources[KeyPolicy] = source
+	if policy == terms.Policy {
 		return nil
 	}
 	if policy.rank() > terms.Class.Policy.rank() {
@@ -138,7 +146,7 @@ func choosePriority(terms *Terms, request Request) error {
 		return fmt.Errorf("%s asks for priority %d; class %s allows at most %d: ask for less, or raise max_priority",
 			source, priority, terms.Class.Name, ceiling)
 	}
-	terms.Priority = priority
+	terms.Priority, terms.sources[KeyPriority] = priority, source
 	return nil
 }
 
@@ -196,7 +204,7 @@ func chooseDeadline(terms *Terms, request Request) error {
 	if ceiling := terms.Class.Deadline; float64(asked.Runtime)/float64(asked.Period) > float64(ceiling.Runtime)/float64(ceiling.Period) {
 		return fmt.Errorf("%s asks for a bandwidth of %s; class %s allows at most the share of %s", source, asked, terms.Class.Name, ceiling)
 	}
-	terms.Deadline = asked
+	terms.Deadline, terms.sources[KeyDeadline] = asked, source
 	return nil
 }
 
@@ -218,6 +226,7 @@ func chooseCPUs(terms *Terms, request Request) error {
 			return fmt.Errorf("%s = %q: expected at least one CPU, such as 2-3", source, explicit)
 		}
 		terms.Explicit, terms.Count = set.CPUSet, set.Size()
+		terms.sources[KeyCPUs] = source
 	}
 	if choice, ok := request.Choices[KeyCPUs]; ok {
 		number, err := strconv.Atoi(choice.Value)
@@ -229,6 +238,9 @@ func chooseCPUs(terms *Terms, request Request) error {
 				choice.Source, number, source, terms.Count, terms.Explicit)
 		}
 		terms.Count = number
+		if !byHand {
+			terms.sources[KeyCPUs] = "annotation " + choice.Source
+		}
 	}
 	if ceiling := terms.Class.MaxCPUs; terms.Count > ceiling {
 		return fmt.Errorf("container %s asks for %d CPUs; class %s allows at most %d: ask for fewer, or raise max_cpus",
@@ -240,20 +252,14 @@ func chooseCPUs(terms *Terms, request Request) error {
 func chooseWords(terms *Terms, request Request) error {
 	for _, word := range []struct {
 		key    string
-		values []string
 		target *string
-	}{
-		{KeySMT, []string{SMTPrefer, SMTRequire, SMTIsolate}, &terms.SMT},
-		{KeyNUMA, []string{NUMASingle, NUMAPrefer, NUMAAny}, &terms.NUMA},
-		{KeyIRQ, []string{"away", "keep"}, &terms.IRQ},
-		{KeyPartition, []string{"auto", Isolated, Root, "none"}, &terms.Partition},
-	} {
+	}{{KeySMT, &terms.SMT}, {KeyNUMA, &terms.NUMA}, {KeyIRQ, &terms.IRQ}, {KeyPartition, &terms.Partition}} {
 		choice, ok := request.Choices[word.key]
 		if !ok {
 			continue
 		}
-		if !slices.Contains(word.values, choice.Value) {
-			return fmt.Errorf("annotation %s = %q: expected one of %s", choice.Source, choice.Value, strings.Join(word.values, ", "))
+		if words := Words(word.key); !slices.Contains(words, choice.Value) {
+			return fmt.Errorf("annotation %s = %q: expected one of %s", choice.Source, choice.Value, strings.Join(words, ", "))
 		}
 		*word.target = choice.Value
 	}

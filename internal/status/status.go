@@ -17,8 +17,10 @@ type Status struct {
 	Kernel string        `json:"kernel"`
 	Layout shield.Layout `json:"layout"`
 	// Free holds the CPUs of the pool that nobody has.
-	Free   shield.CPUs `json:"free"`
-	Grants []Grant     `json:"grants"`
+	Free shield.CPUs `json:"free"`
+	// CPUs are all that the host has, by number.
+	CPUs   []CPU   `json:"cpus"`
+	Grants []Grant `json:"grants"`
 	// Bandwidth is of those that asked for one, ordinary containers too.
 	Bandwidth []Bandwidth `json:"bandwidth,omitempty"`
 	// Pods are those of which containers hold CPUs.
@@ -98,6 +100,9 @@ func Of(root host.Root, policy config.Config, store shield.Store, ledger *shield
 	}
 	status := &Status{
 		Kernel: root.Kernel(), Layout: layout, Free: shield.CPUsOf(layout.Pool.Difference(ledger.Held())), Grants: []Grant{}, Lost: lost,
+	}
+	if status.CPUs, err = Map(root, topo, layout, ledger.Grants); err != nil {
+		return nil, err
 	}
 	plan, err := settledPlan(root, ledger)
 	if err != nil {

@@ -53,12 +53,41 @@ type Device struct {
 // IPIs are the interrupts that other CPUs sent. Those for a TLB shootdown are among the function calls.
 func (c CPU) IPIs() uint64 { return c.Reschedule + c.Call }
 
+// Others counts the interrupts that are neither of devices nor ticks nor from other CPUs.
+func (c CPU) Others() uint64 { return added(c.Other) }
+
+// AllSoftirqs counts those of all kinds.
+func (c CPU) AllSoftirqs() uint64 { return added(c.Softirqs) }
+
+func added(counts map[string]uint64) (total uint64) {
+	for _, count := range counts {
+		total += count
+	}
+	return total
+}
+
 // DeviceIRQs counts them all.
 func (c CPU) DeviceIRQs() (total uint64) {
 	for _, device := range c.Devices {
 		total += device.Count
 	}
 	return total
+}
+
+// Sum is what happened on all of a container's CPUs together.
+type Sum struct{ IRQs, Ticks, IPIs, Other, Softirqs, StealMS uint64 }
+
+// Sum adds up the CPUs.
+func (d Delta) Sum() (sum Sum) {
+	for _, cpu := range d.CPUs {
+		sum.IRQs += cpu.DeviceIRQs()
+		sum.Ticks += cpu.Ticks
+		sum.IPIs += cpu.IPIs()
+		sum.Other += cpu.Others()
+		sum.Softirqs += cpu.AllSoftirqs()
+		sum.StealMS += cpu.StealMS
+	}
+	return sum
 }
 
 // Since gives what happened between an earlier reading and now, on the CPUs that the earlier one has.
