@@ -34,10 +34,11 @@ help: ## list the targets
 setup: ## install what build and tests need (Debian, as root)
 	@scripts/setup.sh
 
-build: ## build bin/rtshield, static
+build: ## build bin/rtshield and bin/rtshield-plot, static
 	@mkdir -p $(BIN)
 	CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -tags $(TAGS) \
 		-ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/rtshield ./cmd/rtshield
+	$(STATIC) -o $(BIN)/rtshield-plot ./cmd/rtshield-plot
 
 # With the tags of runc's own Makefile, so that `make bench` does not compare
 # with a runc that is slower than the one people have.
@@ -101,9 +102,10 @@ clean: ## remove bin/
 
 install: build ## install to $(DESTDIR)$(PREFIX)/bin, with the links rtshield-fifo, rtshield-rr
 	install -D -m 0755 $(BIN)/rtshield $(DESTDIR)$(PREFIX)/bin/rtshield
+	install -m 0755 $(BIN)/rtshield-plot $(DESTDIR)$(PREFIX)/bin/rtshield-plot
 	ln -sf rtshield $(DESTDIR)$(PREFIX)/bin/rtshield-fifo
 	ln -sf rtshield $(DESTDIR)$(PREFIX)/bin/rtshield-rr
 
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(PREFIX)/bin/rtshield-fifo $(DESTDIR)$(PREFIX)/bin/rtshield-rr \
-		$(DESTDIR)$(PREFIX)/bin/rtshield
+		$(DESTDIR)$(PREFIX)/bin/rtshield-plot $(DESTDIR)$(PREFIX)/bin/rtshield

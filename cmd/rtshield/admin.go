@@ -74,6 +74,7 @@ func administrator() *cli.App {
 				Action: repair,
 			},
 			verifying(jsonFlag),
+			measuring(jsonFlag),
 		},
 		ExitErrHandler: func(*cli.Context, error) {}, // run prints it
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/rtshield/rtshield/hooks"
+	"github.com/rtshield/rtshield/internal/latency/workload"
 	"github.com/rtshield/rtshield/internal/watch"
 	"github.com/rtshield/rtshield/runtime"
 	"github.com/rtshield/rtshield/runtime/argv"
@@ -29,6 +30,9 @@ func run(args []string) int {
 	if watch.Is(args[1:]) {
 		return watch.Main(args[1:])
 	}
+	if workload.Is(args[1:]) {
+		return workload.Main(args[1:])
+	}
 	if isAdministrator(args) {
 		return administrate(args)
 	}
@@ -48,7 +52,7 @@ func complain(err error) int {
 func isAdministrator(args []string) bool {
 	inv := argv.Parse(args)
 	switch inv.Verb {
-	case "status", "verify", "explain", "reconcile", "install", "uninstall", "help", "h":
+	case "status", "verify", "explain", "reconcile", "install", "uninstall", "latency", "help", "h":
 		return true
 	case "":
 		return inv.Malformed == "" && !inv.Version
