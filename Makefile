@@ -26,7 +26,7 @@ OTHER = $(shell $(GO) list ./... | grep -vE '/(internal|spec|runtime)(/|$$)')
 # Prerequisites below are an order (setup, then build), also under make -j.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup build runc containerd demo test vmtest vmtest-systemd fuzz bench lint fmt fmt-check clean install uninstall
+.PHONY: help setup build runc containerd demo latency test vmtest vmtest-systemd fuzz bench lint fmt fmt-check clean install uninstall
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,10 @@ demo: setup build runc ## run one container under load three ways, and compare (
 	@$(STATIC) -o $(BIN)/probe ./integration/demo/probe
 	@$(STATIC) -o $(BIN)/demo ./integration/demo
 	@$(ALONE) $(BIN)/demo $(DEMOFLAGS)
+
+latency: setup build runc ## what the shield is worth on this machine, with its own policy file (as root, minutes)
+	@$(STATIC) -o $(BIN)/latency ./integration/latency
+	@$(ALONE) $(BIN)/latency $(LATENCYFLAGS)
 
 test: setup build runc containerd fmt-check ## run all tests, on this host and on kernels in VMs (as root)
 	$(GO) vet ./...

@@ -74,13 +74,20 @@ func (s *session) cause(ctx context.Context) ([]string, error) {
 	if !known {
 		return []string{"not looked for: there are too few samples to tell what is late"}, nil
 	}
+	// It holds the CPUs, and wakes up no more than it must: it would be what rtla finds.
+	w.bundle = s.bundle("cause")
+	args := arguments(s.Cyclictest, time.Second, s.Length, w.grant.Policy, w.grant.Priority)
+	b := bundle{dir: w.bundle, annotations: s.Annotations, cgroup: s.cgroup("cause"), args: args}
+	if err := b.write(s.rootfs, s.mounts); err != nil {
+		return nil, err
+	}
 	var analysis []string
 	_, err := s.run(ctx, w, s.id("cause", 0), func(pid int) error {
 		if err := w.look(pid); err != nil {
 			return err
 		}
 		var err error
-		analysis, err = tool.analyse(ctx, tool.arguments(w.grant.CPUs.CPUSet, w.Policy, late, s.Interval, s.Length-time.Second))
+		analysis, err = tool.analyse(ctx, tool.arguments(w.grant.CPUs.CPUSet, w.Policy, late, s.Interval, max(s.Length-time.Second, time.Second)))
 		return err
 	})
 	if err == nil && len(analysis) == 0 {
