@@ -101,10 +101,13 @@ func (r *Report) Conditions() [2]string {
 	case r.Host.Idle == "":
 		sleep = "cpu_dma_latency not held"
 	}
+	times := fmt.Sprintf("each way %d times %v, in turns", r.Rounds, time.Duration(r.Seconds)*time.Second)
+	if r.Interrupted {
+		times = "interrupted before it was " + times
+	}
 	return [2]string{
 		fmt.Sprintf("%s; load: %s", r.Host, r.Load),
-		fmt.Sprintf("cyclictest %s wakes up every %v; each way %d times %v, in turns; %s", r.Cyclictest,
-			time.Duration(r.Interval)*time.Microsecond, r.Rounds, time.Duration(r.Seconds)*time.Second, sleep),
+		fmt.Sprintf("cyclictest %s wakes up every %v; %s; %s", r.Cyclictest, time.Duration(r.Interval)*time.Microsecond, times, sleep),
 	}
 }
 
