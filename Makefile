@@ -26,7 +26,7 @@ OTHER = $(shell $(GO) list ./... | grep -vE '/(internal|spec|runtime)(/|$$)')
 # Prerequisites below are an order (setup, then build), also under make -j.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup build runc containerd demo test vmtest vmtest-systemd fuzz bench lint fmt fmt-check clean install uninstall
+.PHONY: help setup build runc containerd demo latency test vmtest vmtest-systemd fuzz bench lint fmt fmt-check clean install uninstall
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,10 +34,11 @@ help: ## list the targets
 setup: ## install what build and tests need (Debian, as root)
 	@scripts/setup.sh
 
-build: ## build bin/rtshield, static
+build: ## build bin/rtshield and bin/rtshield-plot, static
 	@mkdir -p $(BIN)
 	CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -tags $(TAGS) \
 		-ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/rtshield ./cmd/rtshield
+	$(STATIC) -o $(BIN)/rtshield-plot ./cmd/rtshield-plot
 
 # With the tags of runc's own Makefile, so that `make bench` does not compare
 # with a runc that is slower than the one people have.
@@ -58,6 +59,10 @@ demo: setup build runc ## run one container under load three ways, and compare (
 	@$(STATIC) -o $(BIN)/probe ./integration/demo/probe
 	@$(STATIC) -o $(BIN)/demo ./integration/demo
 	@$(ALONE) $(BIN)/demo $(DEMOFLAGS)
+
+latency: setup build runc ## what the shield is worth on this machine, with its own policy file (as root, minutes)
+	@$(STATIC) -o $(BIN)/latency ./integration/latency
+	@$(ALONE) $(BIN)/latency $(LATENCYFLAGS)
 
 test: setup build runc containerd fmt-check ## run all tests, on this host and on kernels in VMs (as root)
 	$(GO) vet ./...
@@ -101,9 +106,10 @@ clean: ## remove bin/
 
 install: build ## install to $(DESTDIR)$(PREFIX)/bin, with the links rtshield-fifo, rtshield-rr
 	install -D -m 0755 $(BIN)/rtshield $(DESTDIR)$(PREFIX)/bin/rtshield
+	install -m 0755 $(BIN)/rtshield-plot $(DESTDIR)$(PREFIX)/bin/rtshield-plot
 	ln -sf rtshield $(DESTDIR)$(PREFIX)/bin/rtshield-fifo
 	ln -sf rtshield $(DESTDIR)$(PREFIX)/bin/rtshield-rr
 
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(PREFIX)/bin/rtshield-fifo $(DESTDIR)$(PREFIX)/bin/rtshield-rr \
-		$(DESTDIR)$(PREFIX)/bin/rtshield
+		$(DESTDIR)$(PREFIX)/bin/rtshield-plot $(DESTDIR)$(PREFIX)/bin/rtshield

@@ -60,6 +60,7 @@ need xz-utils command -v xz
 need acpica-tools command -v iasl
 need debootstrap command -v debootstrap
 need e2fsprogs command -v mkfs.ext4
+need rt-tests command -v cyclictest
 need busybox-static installed busybox-static
 need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
 

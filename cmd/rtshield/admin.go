@@ -83,6 +83,7 @@ func administrator() *cli.App {
 			},
 			verifying(jsonFlag),
 			checking(jsonFlag),
+			measuring(jsonFlag),
 		},
 		ExitErrHandler: func(*cli.Context, error) {}, // run prints it
 	}

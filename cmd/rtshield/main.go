@@ -9,6 +9,7 @@ import (
 
 	"github.com/rtshield/rtshield/hooks"
 	"github.com/rtshield/rtshield/internal/check"
+	"github.com/rtshield/rtshield/internal/latency/workload"
 	"github.com/rtshield/rtshield/internal/watch"
 	"github.com/rtshield/rtshield/runtime"
 	"github.com/rtshield/rtshield/runtime/argv"
@@ -33,6 +34,9 @@ func run(args []string) int {
 	if watch.Is(args[1:]) {
 		return watch.Main(args[1:])
 	}
+	if workload.Is(args[1:]) {
+		return workload.Main(args[1:])
+	}
 	if isAdministrator(args) {
 		return administrate(args)
 	}
@@ -52,7 +56,7 @@ func complain(err error) int {
 func isAdministrator(args []string) bool {
 	inv := argv.Parse(args)
 	switch inv.Verb {
-	case "status", "check", "verify", "explain", "reconcile", "install", "uninstall", "completion", "help", "h":
+	case "status", "check", "verify", "explain", "reconcile", "install", "uninstall", "latency", "completion", "help", "h":
 		return true
 	case "":
 		return inv.Malformed == "" && !inv.Version

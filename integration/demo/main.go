@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/rtshield/rtshield/integration/demo/bundle"
+	"github.com/rtshield/rtshield/internal/latency/workload"
 )
 
 // options are the command line.
@@ -24,8 +25,8 @@ type options struct {
 }
 
 func main() {
-	if len(os.Args) == 4 && os.Args[1] == "load" { // a child of ours: load.go
-		fail(work(os.Args[2], os.Args[3]))
+	if workload.Is(os.Args[1:]) { // a child of ours
+		os.Exit(workload.Main(os.Args[1:]))
 	}
 	var o options
 	flag.StringVar(&o.bin, "bin", bundle.BinDir(), "folder of runc, rtshield and probe")
@@ -76,12 +77,12 @@ func demo(ctx context.Context, o options) (err error) {
 	// Whatever happens in between, the host must be as before.
 	defer func() { err = errors.Join(err, s.prove(before)) }()
 
-	load, err := startLoad(dir)
+	load, err := workload.Start(workload.Builtin, dir)
 	if err != nil {
 		return err
 	}
-	defer load.stop()
-	fmt.Println(headline(load.what))
+	defer load.Stop()
+	fmt.Println(headline(load.What))
 	fmt.Printf("a container wakes up every millisecond; each way %d times %g s, in turns\n\n", o.rounds, o.seconds)
 
 	if err := s.rehearse(ctx); err != nil {
@@ -94,7 +95,7 @@ func demo(ctx context.Context, o options) (err error) {
 			}
 		}
 	}
-	load.stop() // before printing: nothing is measured any more
+	load.Stop() // before printing: nothing is measured any more
 	s.print(os.Stdout)
 	return s.judge()
 }

@@ -19,6 +19,22 @@ func Rtshield(t testing.TB) string {
 	return path
 }
 
+// Plotter makes sure that rtshield-plot is beside the program under test.
+func Plotter(t testing.TB) {
+	t.Helper()
+	if path := os.Getenv("RTSHIELD_BIN"); path != "" {
+		if _, err := os.Stat(filepath.Join(filepath.Dir(path), "rtshield-plot")); err != nil {
+			t.Fatalf("%v: `make build` puts it there", err)
+		}
+	} else if _, err := findPlotter(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+var findPlotter = sync.OnceValues(func() (string, error) {
+	return find("RTSHIELD_TEST_PLOT", "bin/test/rtshield-plot", true, "-ldflags", "-s -w", "./cmd/rtshield-plot")
+})
+
 // Runc gives the runc of the module: RTSHIELD_TEST_RUNC, or bin/runc, built if it is not there.
 func Runc(t testing.TB) string {
 	t.Helper()

@@ -44,6 +44,7 @@ var may = []struct {
 var banned = []string{
 	"github.com/prometheus/procfs", "github.com/opencontainers/cgroups", "github.com/opencontainers/runtime-spec/specs-go",
 	"github.com/godbus/dbus", "net/http", "google.golang.org/grpc", "google.golang.org/protobuf", "k8s.io/cri-api",
+	"golang.org/x/image", "image", // rtshield-plot draws
 }
 
 func fits(pattern, room string) bool {
