@@ -232,6 +232,8 @@ func TestWhoMayAsk(t *testing.T) {
 		{"a thread above the ceiling", namespace(fifo, upTo+"60"), pod("rtshield-fifo", "rtshield.io/threads=ctl-*=fifo:50@0, io-*=rr:61@1"), "annotation rtshield.io/threads = ctl-*=fifo:50@0, io-*=rr:61@1: expected priorities, 1-60"},
 		{"a container's threads above it", namespace(fifo, upTo+"60"), pod("rtshield-fifo", "threads.rtshield.io/app=x=fifo: 99"), "annotation threads.rtshield.io/app"},
 		{"a deadline under a ceiling", namespace(asks, upTo+"60"), pod("rtshield", "rtshield.io/class=deadline"), "annotation rtshield.io/class: SCHED_DEADLINE runs before every priority"},
+		{"a container's deadline under a ceiling", namespace(asks, upTo+"60"), pod("rtshield", "policy.rtshield.io/app=deadline"), "annotation policy.rtshield.io/app: SCHED_DEADLINE"},
+		{"an interrupt of that name", namespace(asks, upTo+"60"), pod("rtshield", "rtshield.io/class=batch", "rtshield.io/irq-claim=deadline"), ""},
 		{"a deadline without one", namespace(asks), pod("rtshield", "rtshield.io/class=deadline", "rtshield.io/deadline=200us/1ms/1ms"), ""},
 	} {
 		got := judge.refused(t, request{now: c.pod, kind: core.SchemeGroupVersion.WithKind("Pod"), resource: "pods", namespace: c.namespace})

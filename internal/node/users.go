@@ -13,10 +13,13 @@ import (
 func (n Node) users() (ids []string) {
 	program := []byte(n.program("rtshield")) // and rtshield-fifo
 	for _, state := range []string{"run/containerd", "run/k3s/containerd"} {
-		notes, _ := filepath.Glob(n.path(state + "/io.containerd.runtime.v2.task/*/*/options.json"))
-		for _, note := range notes {
-			if text, err := os.ReadFile(note); err == nil && bytes.Contains(text, program) {
-				ids = append(ids, filepath.Base(filepath.Dir(note)))
+		bundles, _ := filepath.Glob(n.path(state + "/io.containerd.runtime.v2.task/*/*"))
+		for _, bundle := range bundles {
+			for _, note := range []string{"options.json", "runtime"} { // the latter before containerd 1.7
+				if text, err := os.ReadFile(filepath.Join(bundle, note)); err == nil && bytes.Contains(text, program) {
+					ids = append(ids, filepath.Base(bundle))
+					break
+				}
 			}
 		}
 	}
