@@ -3,6 +3,8 @@ package manifests_test
 import (
 	"context"
 	"fmt"
+	"maps"
+	"os"
 	"strings"
 	"testing"
 
@@ -18,6 +20,8 @@ import (
 	celconfig "k8s.io/apiserver/pkg/apis/cel"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/cel/environment"
+
+	"sigs.k8s.io/yaml"
 
 	celgo "github.com/google/cel-go/cel"
 )
@@ -192,53 +196,32 @@ const (
 
 func TestWhoMayAsk(t *testing.T) {
 	judge := policies(t)["rtshield-pods"]
-	for _, c := range []struct {
-		what      string
-		namespace *core.Namespace
-		pod       *core.Pod
-		refused   string // in the message; "": it passes
-	}{
-		{"an ordinary pod, in any namespace", namespace(), pod(""), ""},
-		{"a pod of another RuntimeClass", namespace(), pod("gvisor"), ""},
-		{"a pod without annotations", namespace(), &core.Pod{Spec: core.PodSpec{Containers: []core.Container{{Name: "a"}}}}, ""},
-		{"an allowed RuntimeClass", namespace(fifo), pod("rtshield-fifo"), ""},
-		{"a RuntimeClass that is not allowed", namespace(), pod("rtshield-fifo"), "namespace robots may not use RuntimeClass rtshield-fifo: kubectl label namespace robots allow.rtshield.io/rtshield-fifo=true"},
-		{"another one is allowed", namespace(fifo), pod("rtshield"), "may not use RuntimeClass rtshield:"},
-		{"the label says no", namespace("allow.rtshield.io/rtshield-fifo=false"), pod("rtshield-fifo"), "may not use RuntimeClass rtshield-fifo"},
-		{"one that is named by hand", namespace(fifo), pod("rtshield-own"), "may not use RuntimeClass rtshield-own"},
-		{"annotations without a RuntimeClass", namespace(asks), pod("", "rtshield.io/class=fifo"), "annotation rtshield.io/class needs runtimeClassName"},
-		{"annotations with another RuntimeClass", namespace(asks), pod("gvisor", "class.rtshield.io/app=fifo"), "annotation class.rtshield.io/app needs runtimeClassName"},
-		{"known keys", namespace(asks), pod("rtshield", "rtshield.io/class=fifo", "rtshield.io/cpus=2", "priority.rtshield.io/app=70", "cpu-bandwidth.rtshield.io/log=50%"), ""},
-		{"an unknown key", namespace(asks), pod("rtshield", "rtshield.io/prio=70"), "annotation rtshield.io/prio: no such key (known: class, cpus"},
-		{"an unknown key of a container", namespace(asks), pod("rtshield", "clas.rtshield.io/app=fifo"), "annotation clas.rtshield.io/app: no such key"},
-		{"a key of a longer domain", namespace(asks), pod("rtshield", "class.rtshield.io.example/app=fifo"), ""},
-		{"a key that is part of another domain", namespace(asks), pod("rtshield", "notrtshield.io/class=fifo"), ""},
-		{"a container that is not there", namespace(asks), pod("rtshield", "class.rtshield.io/ap=fifo"), "class.rtshield.io/ap speaks to a container that the pod does not have (it has app, log, setup)"},
-		{"an init container", namespace(asks), pod("rtshield", "class.rtshield.io/setup=fifo"), ""},
-		{"a priority below the ceiling", namespace(fifo, upTo+"60"), pod("rtshield-fifo", "rtshield.io/priority=60"), ""},
-		{"a priority above the ceiling", namespace(fifo, upTo+"60"), pod("rtshield-fifo", "rtshield.io/priority=61"), "annotation rtshield.io/priority = 61: expected a priority, 1-60 (label rtshield.io/max-priority of namespace robots is 60)"},
-		{"a container's priority above it", namespace(fifo, upTo+"60"), pod("rtshield-fifo", "rtshield.io/priority=10", "priority.rtshield.io/log=61"), "annotation priority.rtshield.io/log = 61"},
-		{"a priority where there is no ceiling", namespace(fifo), pod("rtshield-fifo", "rtshield.io/priority=99"), ""},
-		{"a priority that is none", namespace(fifo), pod("rtshield-fifo", "rtshield.io/priority=high"), "rtshield.io/priority = high: expected a priority, 1-99"},
-		{"a priority with a sign", namespace(fifo, upTo+"60"), pod("rtshield-fifo", "rtshield.io/priority=+70"), "= +70: expected a priority"},
-		{"a ceiling that is no number", namespace(fifo, upTo+"high"), pod("rtshield-fifo", "rtshield.io/priority=1"), "(label rtshield.io/max-priority of namespace robots is high)"},
-		{"the built-in priority under a lower ceiling", namespace(fifo, upTo+"40"), pod("rtshield-fifo"), "container app names no priority and would get 50; namespace robots may have up to 40"},
-		{"a lower one that is named", namespace(fifo, upTo+"40"), pod("rtshield-fifo", "rtshield.io/priority=40"), ""},
-		{"one container that names none", namespace(asks, upTo+"40"), pod("rtshield", "class.rtshield.io/app=fifo", "priority.rtshield.io/app=30", "class.rtshield.io/log=rr"), "container log names no priority"},
-		{"the other is ordinary", namespace(asks, upTo+"40"), pod("rtshield", "class.rtshield.io/app=fifo", "priority.rtshield.io/app=30"), ""},
-		{"the other is of class batch", namespace(asks, upTo+"40"), pod("rtshield", "rtshield.io/class=batch"), ""},
-		{"the built-in priority under a higher ceiling", namespace(fifo, upTo+"50"), pod("rtshield-fifo"), ""},
-		{"threads below the ceiling", namespace(fifo, upTo+"60"), pod("rtshield-fifo", "rtshield.io/threads=ctl-*=fifo:60@0, io-*=rr, a=b=rr : 40@1, *=other"), ""},
-		{"a thread above the ceiling", namespace(fifo, upTo+"60"), pod("rtshield-fifo", "rtshield.io/threads=ctl-*=fifo:50@0, io-*=rr:61@1"), "annotation rtshield.io/threads = ctl-*=fifo:50@0, io-*=rr:61@1: expected priorities, 1-60"},
-		{"a container's threads above it", namespace(fifo, upTo+"60"), pod("rtshield-fifo", "threads.rtshield.io/app=x=fifo: 99"), "annotation threads.rtshield.io/app"},
-		{"a deadline under a ceiling", namespace(asks, upTo+"60"), pod("rtshield", "rtshield.io/class=deadline"), "annotation rtshield.io/class: SCHED_DEADLINE runs before every priority"},
-		{"a container's deadline under a ceiling", namespace(asks, upTo+"60"), pod("rtshield", "policy.rtshield.io/app=deadline"), "annotation policy.rtshield.io/app: SCHED_DEADLINE"},
-		{"an interrupt of that name", namespace(asks, upTo+"60"), pod("rtshield", "rtshield.io/class=batch", "rtshield.io/irq-claim=deadline"), ""},
-		{"a deadline without one", namespace(asks), pod("rtshield", "rtshield.io/class=deadline", "rtshield.io/deadline=200us/1ms/1ms"), ""},
-	} {
-		got := judge.refused(t, request{now: c.pod, kind: core.SchemeGroupVersion.WithKind("Pod"), resource: "pods", namespace: c.namespace})
-		if c.refused == "" && got != "" || c.refused != "" && !strings.Contains(got, c.refused) {
-			t.Errorf("%s: refused with %q, want %q", c.what, got, c.refused)
+	text, err := os.ReadFile("testdata/who-may-ask.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []struct {
+		What                   string
+		Namespace, Annotations map[string]string
+		RuntimeClass, Refused  string
+	}
+	if err := yaml.UnmarshalStrict(text, &cases); err != nil {
+		t.Fatal(err)
+	}
+	if len(cases) < 36 {
+		t.Errorf("there are %d cases", len(cases))
+	}
+	bare := request{now: &core.Pod{}, kind: core.SchemeGroupVersion.WithKind("Pod"), resource: "pods", namespace: &core.Namespace{}}
+	if got := judge.refused(t, bare); got != "" {
+		t.Errorf("a pod without annotations is refused with %q", got)
+	}
+	for _, c := range cases {
+		now, in := pod(c.RuntimeClass), namespace()
+		maps.Copy(now.Annotations, c.Annotations)
+		maps.Copy(in.Labels, c.Namespace)
+		got := judge.refused(t, request{now: now, kind: core.SchemeGroupVersion.WithKind("Pod"), resource: "pods", namespace: in})
+		if c.Refused == "" && got != "" || c.Refused != "" && !strings.Contains(got, c.Refused) {
+			t.Errorf("%s: refused with %q, want %q", c.What, got, c.Refused)
 		}
 	}
 }
