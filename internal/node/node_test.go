@@ -314,6 +314,34 @@ func TestWhatContainersOfOursNeedStaysUntilTheyAreGone(t *testing.T) {
 	}
 }
 
+func TestAContainerThatStartsWhileTheEngineStillKnowsUsIsWaitedForToo(t *testing.T) {
+	s := newSite(t, "containerd", "/etc/containerd/config.toml")
+	before := tree(t, s.path("etc"))
+	s.must(s.Install)
+	note := s.path("run/containerd/io.containerd.runtime.v2.task/k8s.io/late/options.json")
+	s.Run = func(ctx context.Context, argv ...string) (string, error) {
+		if argv[1] == "restart" {
+			s.put(note, `{"binary_name":"/opt/rtshield/bin/rtshield"}`)
+		}
+		return s.run(ctx, argv...)
+	}
+	var users InUse
+	if err := s.Remove(context.Background()); !errors.As(err, &users) {
+		t.Fatalf("%v", err)
+	}
+	same(t, "the engine's configuration", tree(t, s.path("etc")), before)
+	if _, err := os.Stat(s.path("opt/rtshield/bin/rtshield")); err != nil {
+		t.Errorf("what would end it is gone: %v", err)
+	}
+	if err := os.Remove(note); err != nil {
+		t.Fatal(err)
+	}
+	s.must(s.Remove)
+	if _, err := os.Stat(s.path("opt")); err == nil || len(s.restarts) != 2 {
+		t.Errorf("left, or restarted without need: %q", s.restarts)
+	}
+}
+
 func TestAnotherConfigurationLeavesTheFormerAsItWas(t *testing.T) {
 	s := newSite(t, "containerd", "/etc/containerd/config.toml")
 	s.lay("../engine/testdata/containerd/kubeadm-v3")
