@@ -29,7 +29,7 @@ OTHER = $(shell $(GO) list ./... | grep -vE '/(internal|spec|runtime)(/|$$)')
 .PHONY: help setup build runc containerd image image-programs k8stest demo test vmtest vmtest-systemd fuzz bench lint fmt fmt-check clean install uninstall
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what build and tests need (Debian, as root)
 	@scripts/setup.sh
