@@ -280,6 +280,7 @@ func (m *machine) ready() bool {
 
 func (m *machine) equip() (said string) {
 	m.t.Helper()
+	_ = os.Remove(m.path(features)) // of an earlier one
 	stop := m.start("rtshield-node")
 	m.until("the node is ready", m.ready)
 	said, err := stop()
