@@ -26,10 +26,10 @@ OTHER = $(shell $(GO) list ./... | grep -vE '/(internal|spec|runtime)(/|$$)')
 # Prerequisites below are an order (setup, then build), also under make -j.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup build runc containerd demo latency test vmtest vmtest-systemd fuzz bench lint fmt fmt-check clean install uninstall
+.PHONY: help setup build runc containerd image image-programs k8stest demo latency test vmtest vmtest-systemd fuzz bench lint fmt fmt-check clean install uninstall
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what build and tests need (Debian, as root)
 	@scripts/setup.sh
@@ -54,6 +54,24 @@ containerd: ## build the containerd that the tests drive through its CRI, into b
 	@mkdir -p $(BIN)/containerd
 	GOBIN=$(BIN)/containerd CGO_ENABLED=0 $(GO) install -buildvcs=false -trimpath -ldflags '-s -w' \
 		$(addprefix github.com/containerd/containerd/v2/cmd/,$(addsuffix @$(CONTAINERD),containerd ctr containerd-shim-runc-v2))
+
+# Static, also runc with its seccomp: the image has no libraries.
+IMAGE ?= rtshield-node:$(VERSION)
+
+image-programs: build
+	@mkdir -p $(BIN)/image
+	@cp $(BIN)/rtshield LICENSE $(BIN)/image/
+	CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath \
+		-ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/image/rtshield-node ./cmd/rtshield-node
+	CGO_ENABLED=1 $(GO) build -buildvcs=false -trimpath -tags 'seccomp urfave_cli_no_docs netgo osusergo' \
+		-ldflags '-s -w -linkmode external -extldflags "-static"' -o $(BIN)/image/runc github.com/opencontainers/runc
+
+image: image-programs ## build the installer's image for Kubernetes, IMAGE=rtshield-node:VERSION, with docker (deploy/README.md)
+	docker build --network=none -t $(IMAGE) -f deploy/Dockerfile $(BIN)/image
+
+k8stest: image-programs ## test deploy/: manifests, admission policies, and the installer in its container (as root)
+	cd integration/manifests && RTSHIELD_IMAGE=$(BIN)/image $(GO) vet ./... && \
+		RTSHIELD_IMAGE=$(BIN)/image $(ALONE) $(GO) test -count=1 -timeout 10m ./...
 
 demo: setup build runc ## run one container under load three ways, and compare (as root)
 	@$(STATIC) -o $(BIN)/probe ./integration/demo/probe

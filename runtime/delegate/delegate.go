@@ -83,10 +83,14 @@ func candidates(name string, dirs []string) (paths []string, refused string) {
 }
 
 // searchDirs leaves relative entries of $PATH out: the working directory is the bundle, and what lies there
-// must not run as root.
+// must not run as root. The last is rtshield's own: an installer may bring a runc for a host that has none.
 func searchDirs() []string {
+	all := append(filepath.SplitList(os.Getenv("PATH")), standardDirs...)
+	if self, err := os.Executable(); err == nil {
+		all = append(all, filepath.Dir(self))
+	}
 	var dirs []string
-	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), standardDirs...) {
+	for _, dir := range all {
 		if filepath.IsAbs(dir) && !slices.Contains(dirs, filepath.Clean(dir)) {
 			dirs = append(dirs, filepath.Clean(dir))
 		}

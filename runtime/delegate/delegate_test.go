@@ -105,6 +105,22 @@ func TestFindWithoutPath(t *testing.T) {
 	}
 }
 
+func TestARuncBesideRtshieldIsFoundLast(t *testing.T) {
+	t.Setenv("PATH", "")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dirs := searchDirs()
+	if last := dirs[len(dirs)-1]; last != filepath.Dir(self) || len(dirs) != len(standardDirs)+1 {
+		t.Errorf("%q", dirs)
+	}
+	beside := program(t, filepath.Dir(self)+"/odd-beside", "")
+	if got, err := Find([]string{"odd-beside"}); err != nil || got != beside {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 func TestRaiseDepth(t *testing.T) {
 	for have, want := range map[string]string{"": "1", "0": "1", "1": "2", "2": "3", "-5": "1", "many": "1"} {
 		env := []string{"A=1", depthVar + "=" + have, "RTSHIELD_DEPTHS=x", "B=2"}
