@@ -31,6 +31,7 @@ func printStatus(w io.Writer, now *status.Status) {
 		if len(now.Lost) == 0 {
 			fmt.Fprintln(w, "\nno container holds a CPU")
 		}
+		printShared(w, now.Shared)
 		printBandwidths(w, now.Bandwidth)
 		return
 	}
@@ -42,6 +43,7 @@ func printStatus(w io.Writer, now *status.Status) {
 			grant.Name, grant.Class, grant.CPUs, grant.Policy, grant.Level, grant.PID, grant.State, len(grant.Limits))
 	}
 	table.Flush()
+	printShared(w, now.Shared)
 	for _, grant := range now.Grants {
 		printThreads(w, grant)
 	}
@@ -74,7 +76,37 @@ func printStatus(w io.Writer, now *status.Status) {
 	}
 }
 
+// printShared tells of the containers that have a class and no CPUs of their own.
+func printShared(w io.Writer, all []status.Shared) {
+	if len(all) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "\nwithout CPUs of their own, among all others:")
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "CONTAINER\tCLASS\tMAY RUN ON\tPOLICY\tPID\tSTATE\tBUDGET")
+	for _, shared := range all {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", shared.Name, shared.Class, shared.CPUs, shared.Policy, shared.PID, shared.State, budgetText(shared.Budget))
+	}
+	table.Flush()
+}
+
+func budgetText(budget shield.Budget) string {
+	if budget.Period == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("%d of %d µs", budget.Runtime, budget.Period)
+}
+
 func printExplanation(w io.Writer, e *runtime.Explanation) {
+	if e.Shared != nil {
+		fmt.Fprintf(w, "no CPUs of its own: policy %s among all others on CPU %s, class %s\n",
+			e.Shared.Grant(shield.Key{}, "").PolicyText(), e.Shared.CPUs, e.Shared.Class)
+		if e.Shared.Budget.Period > 0 {
+			fmt.Fprintf(w, "real-time threads: %s of each CPU\n", budgetText(e.Shared.Budget))
+		}
+		printChanges(w, "config.json:", e.Config)
+		return
+	}
 	if e.Grant == nil {
 		if !e.Share.Limited() {
 			fmt.Fprintf(w, "an ordinary container: it asks for no class, and goes to %s unchanged, but for CPUs that others hold\n", e.Delegate)

@@ -19,6 +19,8 @@ type Status struct {
 	// Free holds the CPUs of the pool that nobody has.
 	Free   shield.CPUs `json:"free"`
 	Grants []Grant     `json:"grants"`
+	// Shared are the containers that have a class and no CPUs of their own.
+	Shared []Shared `json:"shared,omitempty"`
 	// Bandwidth is of those that asked for one, ordinary containers too.
 	Bandwidth []Bandwidth `json:"bandwidth,omitempty"`
 	// Pods are those of which containers hold CPUs.
@@ -109,7 +111,7 @@ func Of(root host.Root, policy config.Config, store shield.Store, ledger *shield
 		}
 		status.Grants = append(status.Grants, view(root, store, ledger, plan, grant))
 	}
-	status.Pods = podsOf(status.Grants)
+	status.Pods, status.Shared = podsOf(status.Grants), sharedOf(root, ledger)
 	status.Bandwidth, err = bandwidths(root, store, ledger, sample)
 	return status, err
 }
