@@ -1,6 +1,8 @@
 package kubelet
 
 import (
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -89,5 +91,55 @@ func TestTheTwoAreComparedBothWays(t *testing.T) {
 				t.Errorf("%s: %s%+v, want %q", name, mark, finding, c.want[i])
 			}
 		}
+	}
+}
+
+// The nodes of docs/kubernetes.md are fit: with its KubeletConfiguration and its [layout] neither side is at odds with the other.
+func TestTheConfigurationsOfTheDocumentFit(t *testing.T) {
+	text, err := os.ReadFile("../../docs/kubernetes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	machines := []struct{ threads, cores, nodes int }{{2, 2, 1}, {8, 4, 1}, {32, 16, 1}, {128, 64, 2}}
+	seen := 0
+	for i, block := range strings.Split(string(text), "```yaml\n")[1:] {
+		block, _, closed := strings.Cut(block, "```")
+		if !closed || !strings.Contains(block, "KubeletConfiguration") {
+			continue
+		}
+		before, _, _ := strings.Cut(string(text), block)
+		title := before[strings.LastIndex(before, "\n**"):]
+		if seen >= len(machines) || !strings.Contains(title, fmt.Sprintf("**%d ", machines[seen].threads)) {
+			t.Fatalf("block %d is of no machine that is known: %q", i, title)
+		}
+		machine := machines[seen]
+		topo := shield.Topology{Nodes: map[int]cpuset.CPUSet{}}
+		for core := range machine.cores {
+			threads := cpuset.New(core)
+			if machine.threads > machine.cores {
+				threads = cpuset.New(core, core+machine.cores)
+			}
+			node := core * machine.nodes / machine.cores
+			topo.Cores, topo.Online, topo.Nodes[node] = append(topo.Cores, threads), topo.Online.Union(threads), topo.Nodes[node].Union(threads)
+		}
+		spec := shield.LayoutSpec{}
+		if _, said, found := strings.Cut(title, "`[layout] shield = \""); found {
+			spec.Shield, _, _ = strings.Cut(said, `"`)
+		}
+		layout, err := shield.NewLayout(spec, topo)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config, err := ParseConfig([]byte(block))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if findings := Compare(Node{Config: config}, Ours{Layout: layout, Topology: topo, Threads: true}); len(findings) > 0 {
+			t.Errorf("%d threads: %+v", machine.threads, findings)
+		}
+		seen++
+	}
+	if seen != len(machines) {
+		t.Errorf("%d of %d were found", seen, len(machines))
 	}
 }

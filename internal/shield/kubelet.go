@@ -48,6 +48,7 @@ func (s LayoutSpec) Follow(classes map[string]Class, request Request, assigned A
 	if s.CPUsFrom == FromRtshield || request.Pod.UID == "" || !request.Asks() {
 		return request, nil
 	}
+	debug := assigned.Manager != StaticManager && request.debugs() // else the record tells
 	if assigned.Manager == "" {
 		assigned = request.byShape(assigned)
 	}
@@ -56,7 +57,7 @@ func (s LayoutSpec) Follow(classes map[string]Class, request Request, assigned A
 	switch {
 	case !assigned.Own.IsEmpty():
 		return request.take(assigned.Own)
-	case !named && (assigned.Beside || request.debugs()):
+	case !named && (assigned.Beside || debug):
 		return request.aside(), nil
 	case assigned.Manager != StaticManager && s.CPUsFrom != FromEngine: // it knows of no CPUs
 		return request, nil

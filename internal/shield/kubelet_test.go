@@ -1,6 +1,7 @@
 package shield
 
 import (
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -33,32 +34,33 @@ func TestAPodsContainerFollowsTheKubelet(t *testing.T) {
 		assigned Assigned
 		want     string // follows, ordinary, as it was, shared, or words of the refusal
 	}{
-		"its own CPUs":                         {"", exclusive, own("2-3"), "follows"},
-		"its own CPUs, by engine":              {FromEngine, exclusive, own("2-3"), "follows"},
-		"its own CPUs, and rtshield chooses":   {FromRtshield, exclusive, own("2-3"), "as it was"},
-		"its own CPUs with an old kubelet":     {"", ofPod(Guaranteed, "2-3", 200000, 2048), own("2-3"), "follows"},
-		"somebody changed its CPUs":            {"", ofPod(Guaranteed, "4-5", -1, 2048), own("2-3"), `linux.resources.cpu.cpus = "4-5"`},
-		"it names others by hand":              {"", ofPod(Guaranteed, "2-3", -1, 2048, KeyCPUSet, "4-5"), own("2-3"), `annotation rtshield.io/cpuset = "4-5", but the kubelet chooses`},
-		"it names the same by hand":            {"", ofPod(Guaranteed, "2-3", -1, 2048, KeyCPUSet, "2,3"), own("2-3"), "follows"},
-		"no pod":                               {"", asks("web"), shared, "as it was"},
-		"no pod, by engine":                    {FromEngine, asks("web"), shared, "as it was"},
-		"a fraction":                           {"", fraction, shared, `only the shared pool (CPU 0-1,4-7): its CPU limit is 500m and has to be whole CPUs (cpu: "1"); or let it run among others ([class.fifo] shared = true)`},
-		"burstable":                            {"", ofPod(Burstable, "0-7", 200000, 512), shared, "its pod is Burstable and has to be Guaranteed"},
-		"best effort":                          {"", ofPod(BestEffort, "0-7", 0, 2), shared, "its pod is BestEffort and has to be Guaranteed (limits of CPU and memory in every container, and requests equal to them); it has no CPU limit"},
-		"whole, and older than the manager":    {"", ofPod(Guaranteed, "0-7", 200000, 2048), shared, "create it anew"},
-		"a sidecar beside one with CPUs":       {"", fraction, beside, "ordinary"},
-		"a sidecar that is named":              {"", named(fraction), beside, "its CPU limit is 500m"},
-		"a debug container":                    {"", ofPod(Guaranteed, "0-7", 0, 2), beside, "ordinary"},
-		"a debug container, all are fractions": {"", ofPod(Guaranteed, "0-7", 0, 2), shared, "ordinary"},
-		"a debug container, manager none":      {"", ofPod(Guaranteed, "", 0, 2), none, "ordinary"},
-		"a debug container that is named":      {"", named(ofPod(Guaranteed, "", 0, 2)), none, "as it was"},
-		"manager none":                         {"", ofPod(Guaranteed, "", 200000, 2048), none, "as it was"},
-		"manager none, by engine":              {FromEngine, ofPod(Guaranteed, "", 200000, 2048), none, "the kubelet's CPU manager is not static (cpuManagerPolicy: static)"},
-		"state not found":                      {"", exclusive, unknown, "follows"},
-		"state not found, old kubelet":         {"", ofPod(Guaranteed, "2-3", 200000, 2048), unknown, "follows"},
-		"state not found, a fraction":          {"", fraction, unknown, "its CPU limit is 500m"},
-		"state not found, burstable":           {"", ofPod(Burstable, "2-3", -1, 2048), unknown, "its pod is Burstable"},
-		"state not found, nothing of CPUs":     {"", ofPod(Guaranteed, "", 200000, 2048), unknown, "as it was"},
+		"its own CPUs":                       {"", exclusive, own("2-3"), "follows"},
+		"its own CPUs, by engine":            {FromEngine, exclusive, own("2-3"), "follows"},
+		"its own CPUs, and rtshield chooses": {FromRtshield, exclusive, own("2-3"), "as it was"},
+		"its own CPUs with an old kubelet":   {"", ofPod(Guaranteed, "2-3", 200000, 2048), own("2-3"), "follows"},
+		"somebody changed its CPUs":          {"", ofPod(Guaranteed, "4-5", -1, 2048), own("2-3"), `linux.resources.cpu.cpus = "4-5"`},
+		"it names others by hand":            {"", ofPod(Guaranteed, "2-3", -1, 2048, KeyCPUSet, "4-5"), own("2-3"), `annotation rtshield.io/cpuset = "4-5", but the kubelet chooses`},
+		"it names the same by hand":          {"", ofPod(Guaranteed, "2-3", -1, 2048, KeyCPUSet, "2,3"), own("2-3"), "follows"},
+		"no pod":                             {"", asks("web"), shared, "as it was"},
+		"no pod, by engine":                  {FromEngine, asks("web"), shared, "as it was"},
+		"a fraction":                         {"", fraction, shared, `only the shared pool (CPU 0-1,4-7): its CPU limit is 500m and has to be whole CPUs (cpu: "1"); or let it run among others ([class.fifo] shared = true)`},
+		"burstable":                          {"", ofPod(Burstable, "0-7", 200000, 512), shared, "its pod is Burstable and has to be Guaranteed"},
+		"best effort":                        {"", ofPod(BestEffort, "0-7", 0, 2), shared, "its pod is BestEffort and has to be Guaranteed (limits of CPU and memory in every container, and requests equal to them); it has no CPU limit"},
+		"whole, and older than the manager":  {"", ofPod(Guaranteed, "0-7", 200000, 2048), shared, "create it anew"},
+		"a sidecar beside one with CPUs":     {"", fraction, beside, "ordinary"},
+		"a sidecar that is named":            {"", named(fraction), beside, "its CPU limit is 500m"},
+		"a debug container":                  {"", ofPod(Guaranteed, "0-7", 0, 2), beside, "ordinary"},
+		"it requests nothing, and so do all": {"", ofPod(Guaranteed, "0-7", 0, 2), shared, "it has no CPU limit"},
+		"a debug container, state not found": {"", ofPod(Guaranteed, "0-7", 0, 2), unknown, "ordinary"},
+		"a debug container, manager none":    {"", ofPod(Guaranteed, "", 0, 2), none, "ordinary"},
+		"a debug container that is named":    {"", named(ofPod(Guaranteed, "", 0, 2)), none, "as it was"},
+		"manager none":                       {"", ofPod(Guaranteed, "", 200000, 2048), none, "as it was"},
+		"manager none, by engine":            {FromEngine, ofPod(Guaranteed, "", 200000, 2048), none, "the kubelet's CPU manager is not static (cpuManagerPolicy: static)"},
+		"state not found":                    {"", exclusive, unknown, "follows"},
+		"state not found, old kubelet":       {"", ofPod(Guaranteed, "2-3", 200000, 2048), unknown, "follows"},
+		"state not found, a fraction":        {"", fraction, unknown, "its CPU limit is 500m"},
+		"state not found, burstable":         {"", ofPod(Burstable, "2-3", -1, 2048), unknown, "its pod is Burstable"},
+		"state not found, nothing of CPUs":   {"", ofPod(Guaranteed, "", 200000, 2048), unknown, "as it was"},
 	} {
 		got, err := LayoutSpec{CPUsFrom: c.from}.Follow(BuiltinClasses(), c.request, c.assigned)
 		told := "as it was"
@@ -176,6 +178,38 @@ func TestAClassThatNamesOneContainerIsForThatAlone(t *testing.T) {
 		choices, elsewhere, err := ReadChoices(c.annotations, c.container)
 		if err != nil || choices[KeyClass].Value != c.want || len(choices) != c.keys || elsewhere != c.elsewhere {
 			t.Errorf("%s: %v, %v, %v", name, choices, elsewhere, err)
+		}
+	}
+}
+
+// The lines of docs/kubernetes.md are those that users see.
+func TestTheRefusalsOfTheDocumentAreThese(t *testing.T) {
+	text, err := os.ReadFile("../../docs/kubernetes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	smt := twoNodes(t)
+	flat := Topology{Online: set(t, "0-7"), Nodes: map[int]cpuset.CPUSet{0: set(t, "0-7")}}
+	for cpu := range 8 {
+		flat.Cores = append(flat.Cores, cpuset.New(cpu))
+	}
+	follow := func(request Request, assigned Assigned) error {
+		_, err := LayoutSpec{}.Follow(BuiltinClasses(), request, assigned)
+		return err
+	}
+	decide := func(topo Topology, shield, cpus string, grants ...Grant) error {
+		request := ofPod(Guaranteed, cpus, -1, 1024)
+		request.From = FromEngine
+		_, err := Decide(BuiltinClasses(), layoutOf(t, topo, shield), Host{Topology: topo, Level: LevelCpuset, Cpusets: true}, &Ledger{Grants: grants}, request)
+		return err
+	}
+	for cause, err := range map[string]error{
+		"burstable": follow(ofPod(Burstable, "0-5", 50000, 512), Assigned{Manager: StaticManager}),
+		"by hand":   follow(ofPod(Guaranteed, "2-3", -1, 2048, KeyCPUSet, "4-5"), Assigned{Manager: StaticManager, Own: set(t, "2-3")}),
+		"house":     decide(flat, "auto", "0"), "thread": decide(smt, "auto", "2"), "taken": decide(flat, "3-7", "3", Grant{Name: "web", CPUs: cpus(t, "3")}),
+	} {
+		if err == nil || !strings.Contains(string(text), "| `"+err.Error()+"` |") {
+			t.Errorf("%s: not in the document: %v", cause, err)
 		}
 	}
 }
