@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/utils/cpuset"
 
+	"github.com/rtshield/rtshield/internal/host"
 	"github.com/rtshield/rtshield/internal/shield"
 )
 
@@ -27,6 +28,19 @@ type Finding struct {
 type Node struct {
 	Config *Config
 	State  *State
+}
+
+// Load reads what is below a kubelet's directory ([layout] kubelet; "" is the usual one). What is not there is nil, and no error.
+func Load(root host.Root, dir string) (Node, error) {
+	if dir == "" {
+		dir = shield.DefaultKubelet
+	}
+	config, err := LoadConfig(root, dir)
+	if err != nil {
+		return Node{}, err
+	}
+	state, err := LoadState(root, dir)
+	return Node{Config: config, State: state}, err
 }
 
 // Ours is rtshield's side.

@@ -100,6 +100,12 @@ func TestAConfigurationThatIsNotThereIsNone(t *testing.T) {
 	if err := os.WriteFile(file, []byte("cpuManagerPolicy: &a static\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := Load(root, ""); err == nil || !strings.Contains(err.Error(), "line 1") {
+		t.Errorf("%v", err)
+	}
+	if node, err := Load(root, "/elsewhere"); err != nil || node != (Node{}) {
+		t.Errorf("%+v, %v", node, err)
+	}
 	if _, err := LoadConfig(root, shield.DefaultKubelet); err == nil || !strings.Contains(err.Error(), "/var/lib/kubelet/config.yaml: line 1") {
 		t.Errorf("%v", err)
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/rtshield/rtshield/internal/shield"
 )
 
-// Fairness reads what keeps time for ordinary threads on some CPUs. Where debugfs is not mounted, Linux 6.12 has fair servers that
-// nobody can have switched off but by mounting it.
+// Fairness reads what keeps time for ordinary threads on some CPUs. Where debugfs is not mounted, the fair servers of Linux 6.12
+// are taken to be on, as the kernel starts them.
 func Fairness(root host.Root, cpus cpuset.CPUSet) (shield.Fairness, error) {
 	var fairness shield.Fairness
 	runtime, period, err := rt.Throttle(root)

@@ -56,6 +56,8 @@ type Grant struct {
 	Ordinary shield.CPUs          `json:"ordinary,omitzero"`
 	Rules    []string             `json:"rules,omitempty"`
 	Threads  []shield.RuledThread `json:"threads,omitempty"`
+	// From is engine where a kubelet chose its CPUs.
+	From string `json:"from,omitempty"`
 	// Helper is the pid of the engine's process that waits for it, Pod the one that it is of.
 	Helper int         `json:"helper,omitempty"`
 	Pod    *shield.Pod `json:"pod,omitempty"`
@@ -130,7 +132,7 @@ func view(root host.Root, store shield.Store, ledger *shield.Ledger, plan []shie
 	limits = append(limits, pageLimits(root, ledger, grant)...)
 	shown := Grant{
 		ID: grant.ID, Root: grant.Root, Name: grant.Name, Class: grant.Class, CPUs: grant.CPUs, Idle: grant.Idle, Mems: grant.Mems,
-		Policy: grant.PolicyText(), Level: grant.Level, Power: grant.Power, PID: grant.Owner.PID, State: state, Budget: grant.Budget, ExecCPUs: grant.ExecCPUs, Ordinary: grant.Ordinary, HugePages: grant.HugePages,
+		Policy: grant.PolicyText(), Level: grant.Level, Power: grant.Power, PID: grant.Owner.PID, State: state, Budget: grant.Budget, ExecCPUs: grant.ExecCPUs, Ordinary: grant.Ordinary, From: grant.From, HugePages: grant.HugePages,
 		Created: grant.Created.Format("2006-01-02T15:04:05Z"), Limits: limits,
 	}
 	addThreads(root, store, grant, &shown)
