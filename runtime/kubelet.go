@@ -13,7 +13,7 @@ func (m *matter) follow() error {
 	if m.config.Layout.CPUsFrom == shield.FromRtshield || !m.request.Asks() {
 		return nil
 	}
-	assigned, err := assigned(m.config.Layout, m.request.Pod.UID, m.request.Name)
+	assigned, err := gaveTo(m.config.Layout, m.request.Pod.UID, m.request.Name)
 	if err != nil {
 		return err
 	}
@@ -22,7 +22,8 @@ func (m *matter) follow() error {
 	return err
 }
 
-func assigned(layout shield.LayoutSpec, pod, container string) (shield.Assigned, error) {
+// gaveTo says what the kubelet gave one container of a pod, by its record.
+func gaveTo(layout shield.LayoutSpec, pod, container string) (shield.Assigned, error) {
 	dir := layout.Kubelet
 	if dir == "" {
 		dir = shield.DefaultKubelet
@@ -39,7 +40,7 @@ func (c *change) follows(grant shield.Grant, to shield.CPUs) (bool, error) {
 	if grant.From != shield.FromEngine {
 		return c.config.Layout.CPUsFrom == shield.FromEngine, nil
 	}
-	now, err := assigned(c.config.Layout, grant.Pod.UID, grant.Name)
+	now, err := gaveTo(c.config.Layout, grant.Pod.UID, grant.Name)
 	if err != nil || now.Manager == "" || now.Own.Equals(to.CPUSet) {
 		return err == nil, err
 	}

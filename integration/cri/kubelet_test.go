@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -324,17 +323,11 @@ type sharedOne struct {
 // sharedOnes asks `rtshield status --json` for the containers without CPUs of their own.
 func sharedOnes(t *testing.T) []sharedOne {
 	t.Helper()
-	out, err := engine.admin("status", "--json").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
 	var status struct{ Shared []sharedOne }
-	if err := json.Unmarshal(out, &status); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	askStatus(t, &status)
 	text, err := engine.admin("status").Output()
 	if told := strings.Contains(string(text), "without CPUs of their own, among all others:"); err != nil || told != (len(status.Shared) > 0) {
 		t.Errorf("%v: status says\n%s", err, text)
 	}
-	return slices.Clone(status.Shared)
+	return status.Shared
 }

@@ -288,15 +288,20 @@ type grant struct {
 // grants asks `rtshield status --json`.
 func grants(t *testing.T) []grant {
 	t.Helper()
+	var status struct{ Grants []grant }
+	askStatus(t, &status)
+	return status.Grants
+}
+
+func askStatus(t *testing.T, into any) {
+	t.Helper()
 	out, err := engine.admin("status", "--json").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var status struct{ Grants []grant }
-	if err := json.Unmarshal(out, &status); err != nil {
+	if err := json.Unmarshal(out, into); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	return status.Grants
 }
 
 // holds fails unless this container alone has what it was granted, from the kernel's side too.
