@@ -36,27 +36,38 @@ func (c call) bind(grant *shield.Grant) error {
 			return err
 		}
 	}
-	if err := c.bindBandwidth(grant); err != nil || grant.Budget.Period == 0 {
+	if err := c.bindBandwidth(grant); err != nil {
 		return err
+	}
+	grant.Cgroups.Budgets, err = c.bindBudget(grant.Name, grant.Budget)
+	return err
+}
+
+// bindBudget finds the directories that need a real-time budget, from right below the mount down to the container's own. None
+// where the grant has no budget.
+func (c call) bindBudget(name string, budget shield.Budget) ([]string, error) {
+	if budget.Period == 0 {
+		return nil, nil
 	}
 	cpu, found, err := c.host.Controller(c.pid, "cpu")
 	if err != nil || !found {
-		return errors.Join(fmt.Errorf("container %s has no cpu cgroup", grant.Name), err)
+		return nil, errors.Join(fmt.Errorf("container %s has no cpu cgroup", name), err)
 	}
-	if grant.Cgroups.Budgets, err = rt.Chain(c.host, cpu.Mount, cpu.Dir); err != nil {
-		return err
+	chain, err := rt.Chain(c.host, cpu.Mount, cpu.Dir)
+	if err != nil {
+		return nil, err
 	}
-	if len(grant.Cgroups.Budgets) == 0 {
-		return fmt.Errorf("container %s runs in the root cgroup of the cpu controller, beside the whole host: let the engine give it a cgroup of its own", grant.Name)
+	if len(chain) == 0 {
+		return nil, fmt.Errorf("container %s runs in the root cgroup of the cpu controller, beside the whole host: let the engine give it a cgroup of its own", name)
 	}
 	// The period is the container's own and goes with its cgroup, so it is no knob. Only a request that names one
 	// differs from the kernel's second.
 	if _, period, err := rt.Budget(c.host, cpu.Dir); err != nil {
-		return err
-	} else if period != grant.Budget.Period {
-		return rt.SetPeriod(c.host, cpu.Dir, grant.Budget.Period)
+		return nil, err
+	} else if period != budget.Period {
+		return chain, rt.SetPeriod(c.host, cpu.Dir, budget.Period)
 	}
-	return nil
+	return chain, nil
 }
 
 // bindPartition finds the directories that lend the CPUs, from right below the mount down to the container's own.
@@ -121,25 +132,30 @@ func (c call) locate(anyCgroup bool) (shield.Owner, string, error) {
 }
 
 // bindOrdinary notes where a cut container lives, and what it would have if nobody held anything.
-func (c call) bindOrdinary(session *shield.Session, ordinary *shield.Ordinary) error {
+func (c call) bindOrdinary(session *shield.Session, ordinary *shield.Ordinary) (reconcile.Report, error) {
+	var report reconcile.Report
 	owner, dir, err := c.locate(false)
 	if err != nil {
-		return err
+		return report, err
 	}
 	ordinary.Owner, ordinary.Bound, ordinary.Cpuset = owner, true, dir
+	if shared := ordinary.Shared; shared != nil {
+		if shared.Budgets, err = c.bindBudget(ordinary.Name, shared.Budget); err != nil {
+			return report, err
+		}
+	}
 	now, err := hostcpuset.CPUs(c.host, dir)
 	if err != nil {
-		return err
+		return report, err
 	}
 	wanted := ordinary.Wanted.CPUSet
 	if wanted.IsEmpty() {
 		if wanted, err = inherited(c.host, dir); err != nil {
-			return err
+			return report, err
 		}
 	}
 	if !wanted.Equals(now) {
 		session.Note(shield.Knob{Kind: shield.Cpuset, Name: dir}, wanted.String())
 	}
-	_, err = reconcile.Run(c.host, session)
-	return err
+	return reconcile.Run(c.host, session)
 }

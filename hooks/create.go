@@ -21,7 +21,11 @@ func (c call) createRuntime() error {
 	}
 	defer session.Close()
 	if ordinary := session.OrdinaryOf(c.key); ordinary != nil {
-		return c.bindOrdinary(session, ordinary)
+		if ordinary.Shared != nil {
+			return c.share(session, ordinary)
+		}
+		_, err := c.bindOrdinary(session, ordinary)
+		return err
 	}
 	grant := session.Grant(c.key)
 	if grant == nil {

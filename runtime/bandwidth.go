@@ -49,7 +49,7 @@ func (m *matter) replaceNote(store shield.Store) error {
 
 // share decides about an ordinary container's CPU time, and edits the document in memory.
 func (m *matter) share() (shield.Share, error) {
-	if m.request.Asks() || len(m.request.Choices) == 0 {
+	if m.request.Asks() && !m.request.Shared || len(m.request.Choices) == 0 {
 		return shield.Share{}, nil
 	}
 	share, err := ordinaryShare(m.request)

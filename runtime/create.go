@@ -41,9 +41,12 @@ func create(inv argv.Invocation) error {
 	if err := m.replaceNote(store); err != nil {
 		return err
 	}
-	if m.request.Asks() {
+	switch {
+	case m.request.Shared:
+		err = m.join(store)
+	case m.request.Asks():
 		err = m.admit(store)
-	} else {
+	default:
 		err = m.keepOff(store)
 	}
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"k8s.io/utils/cpuset"
 
 	"github.com/rtshield/rtshield/internal/config"
 	"github.com/rtshield/rtshield/internal/host"
@@ -34,6 +35,8 @@ type matter struct {
 	helper int
 	// thpOff: the delegate shall run without transparent huge pages; ksmOff: its memory shall not be merged.
 	thpOff, ksmOff bool
+	// given are CPUs that a kubelet gave to other pods.
+	given cpuset.CPUSet
 	// noted: a note of its CPU time was written.
 	noted bool
 }
@@ -63,7 +66,7 @@ func gather(bundle, root, id, link string) (*matter, error) {
 		return nil, err
 	}
 	m.hook = spec.Hook{Program: program, State: m.config.State, Root: key.Root}
-	return m, nil
+	return m, m.follow()
 }
 
 // inquire is survey for a container that asks. The delegate is asked here and not under the lock: it may hang.
@@ -95,6 +98,7 @@ func (m *matter) survey() error {
 		return err
 	}
 	m.facts = facts
+	m.facts.Given = m.given
 	m.layout, err = shield.NewLayout(m.config.Layout, facts.Topology)
 	return err
 }

@@ -35,6 +35,10 @@ func execute(inv argv.Invocation) (int, error) {
 	}
 	_ = watch.Ensure(e.store, ledger) // status tells; stderr is the added process's
 	grant := ledger.Grant(e.key)
+	if ordinary := ledger.OrdinaryOf(e.key); ordinary != nil && ordinary.Shared != nil {
+		shared := ordinary.Shared.Grant(e.key, ordinary.Name)
+		grant = &shared
+	}
 	// Without --process the delegate starts from config.json, which has no scheduler any more.
 	if grant == nil || inv.Process == "" && !grant.RewritesExec() {
 		return 1, delegate.Become(e.delegate, inv.Argv)

@@ -21,6 +21,8 @@ type Explanation struct {
 	Layout   shield.Layout `json:"layout"`
 	// Grant is nil for an ordinary container.
 	Grant *shield.Grant `json:"grant"`
+	// Shared is for a container without CPUs of its own, whose class lets it run among others.
+	Shared *Joined `json:"shared,omitempty"`
 	// Share is what an ordinary container may have of CPU time.
 	Share shield.Share `json:"share,omitzero"`
 	// Places tells how its CPUs were chosen, from the nodes inwards. Empty where there was no choice.
@@ -45,7 +47,7 @@ func Explain(on host.Root, bundle, root, id, class string) (*Explanation, error)
 		return nil, err
 	}
 	survey := m.survey
-	if m.request.Asks() {
+	if m.request.Asks() && !m.request.Shared {
 		survey = m.inquire
 	}
 	if err := survey(); err != nil {
@@ -60,7 +62,12 @@ func Explain(on host.Root, bundle, root, id, class string) (*Explanation, error)
 		return nil, err
 	}
 	explanation := &Explanation{Delegate: m.delegate, Layout: m.layout}
-	if !m.request.Asks() {
+	if m.request.Shared {
+		if explanation.Shared, err = m.joins(ledger); err != nil {
+			return nil, err
+		}
+	}
+	if !m.request.Asks() || m.request.Shared {
 		explanation.Share, err = m.share()
 		explanation.Config, explanation.Why = m.document.Changes(), shield.OrdinarySources(m.request)
 		return explanation, err

@@ -29,42 +29,55 @@ func (m *matter) keepOff(store shield.Store) error {
 	}
 	defer session.Close()
 	held := session.Held()
-	taken := held
-	if always {
-		taken = taken.Union(m.layout.Pool.CPUSet)
-	}
 	asked, err := shield.ParseCPUs(m.request.CPUs)
 	if err != nil {
 		return nil //nolint:nilerr // the delegate has its own words for this
 	}
-	wanted := asked.CPUSet
-	available := wanted
-	if wanted.IsEmpty() {
-		available = m.inherited()
-	}
+	wanted, available, taken := m.room(session.Ledger, asked.CPUSet)
 	// One that names its CPUs is noted although it loses none: below a cpuset that was shrunk, its own could later be taken
 	// for a copy of that, and widened with it.
-	if available.Intersection(taken).IsEmpty() && (wanted.IsEmpty() || held.IsEmpty()) {
+	if available.Intersection(taken).IsEmpty() && (asked.IsEmpty() || held.IsEmpty()) {
 		return nil
 	}
-	left := available.Difference(taken)
-	if left.IsEmpty() {
-		return fmt.Errorf("container %s may run on CPU %s only, and CPU %s is kept for others (%s): give it another cpuset, or stop one",
-			m.request.Name, available, available.Intersection(taken), m.takers(session.Ledger))
-	}
-	if err := m.document.Cut(shield.CPUsOf(left), m.hook); err != nil {
+	left, err := m.left(session.Ledger, available, taken)
+	if err != nil {
 		return err
 	}
+	if err := m.document.Cut(left, m.hook); err != nil {
+		return err
+	}
+	return m.enter(session, wanted, nil)
+}
+
+// room gives what an ordinary container wants of CPUs, where it could run if nobody held any, and what is not to be had. What it
+// wants it gets back one day: all but what is reserved for good. Empty: what the cgroup above it has.
+func (m *matter) room(ledger *shield.Ledger, asked cpuset.CPUSet) (wanted, available, taken cpuset.CPUSet) {
+	if available = asked; asked.IsEmpty() {
+		available = m.inherited()
+	}
+	if m.layout.ReserveAlways {
+		return available.Difference(m.layout.Pool.CPUSet), available, ledger.Held().Union(m.layout.Pool.CPUSet)
+	}
+	return asked, available, ledger.Held()
+}
+
+func (m *matter) left(ledger *shield.Ledger, available, taken cpuset.CPUSet) (shield.CPUs, error) {
+	left := available.Difference(taken)
+	if left.IsEmpty() {
+		return shield.CPUs{}, fmt.Errorf("container %s may run on CPU %s only, and CPU %s is kept for others (%s): give it another cpuset, or stop one",
+			m.request.Name, available, available.Intersection(taken), m.takers(ledger))
+	}
+	return shield.CPUsOf(left), nil
+}
+
+// enter puts a container without CPUs of its own into the ledger.
+func (m *matter) enter(session *shield.Session, wanted cpuset.CPUSet, shared *shield.Shared) error {
 	owner, err := me()
 	if err != nil {
 		return err
 	}
-	// What it gets back one day: all that it wanted, but for what is reserved for good.
-	if always {
-		wanted = available.Difference(m.layout.Pool.CPUSet)
-	}
 	session.Housekeeping = m.layout.Housekeeping
-	session.AddOrdinary(shield.Ordinary{Key: m.request.Key, Name: m.request.Name, Wanted: shield.CPUsOf(wanted), Owner: owner})
+	session.AddOrdinary(shield.Ordinary{Key: m.request.Key, Name: m.request.Name, Wanted: shield.CPUsOf(wanted), Owner: owner, Shared: shared})
 	return session.Save()
 }
 

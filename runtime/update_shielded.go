@@ -12,8 +12,12 @@ import (
 // shielded is the update of a container with a grant.
 func (c *change) shielded(grant shield.Grant) (int, error) {
 	to, moves, err := grant.Moves(c.asked)
-	if err == nil && moves && c.config.Layout.CPUsFrom == "engine" {
-		return c.move(to)
+	if err == nil && moves {
+		if follow, err := c.follows(grant, to); err != nil {
+			return 1, err
+		} else if follow {
+			return c.move(to)
+		}
 	}
 	if err := grant.Accept(c.asked); err != nil {
 		return 1, err

@@ -128,7 +128,7 @@ func checkRequest(t *testing.T, data []byte, written *specs.Spec, got shield.Req
 			container = name
 		}
 	}
-	choices, err := shield.ReadChoices(written.Annotations, container)
+	choices, _, err := shield.ReadChoices(written.Annotations, container)
 	if (err != nil) != (gotErr != nil) {
 		t.Fatalf("annotations %q: %v, want %v\n%s", written.Annotations, gotErr, err, data)
 	}
@@ -151,7 +151,7 @@ func checkRequest(t *testing.T, data []byte, written *specs.Spec, got shield.Req
 	}
 	if written.Linux != nil && written.Linux.Resources != nil {
 		if cpu := written.Linux.Resources.CPU; cpu != nil {
-			want.CPUs, want.Mems = cpu.Cpus, cpu.Mems
+			want.CPUs, want.Mems, want.Shares = cpu.Cpus, cpu.Mems, value(cpu.Shares)
 			want.Quota, want.Budget.Runtime = value(cpu.Quota), value(cpu.RealtimeRuntime)
 			want.Period = int64(min(value(cpu.Period), 1<<63-1))
 			want.Budget.Period = int64(min(value(cpu.RealtimePeriod), 1<<63-1))

@@ -27,7 +27,7 @@ var touched = []struct {
 	{"process.scheduler", false, []string{"policy", "nice", "priority", "runtime", "deadline", "period"}},
 	{"linux", false, []string{"resources", "memoryPolicy", "cgroupsPath", "intelRdt"}},
 	{"linux.resources", false, []string{"cpu", "unified", "memory", "hugepageLimits"}},
-	{"linux.resources.cpu", false, []string{"cpus", "mems", "quota", "period", "burst", "realtimeRuntime", "realtimePeriod"}},
+	{"linux.resources.cpu", false, []string{"cpus", "mems", "shares", "quota", "period", "burst", "realtimeRuntime", "realtimePeriod"}},
 	{"linux.resources.memory", false, []string{"swappiness"}},
 	{"linux.resources.hugepageLimits", true, []string{"pageSize", "limit"}},
 	{"linux.resources.unified", false, []string{cpusetCPUs, cpusetMems, cpuMax, cpuMaxBurst}},
@@ -102,12 +102,13 @@ func asRuncReads(data []byte) []byte {
 			CgroupsPath string `json:"cgroupsPath,omitempty"`
 			Resources   *struct {
 				CPU *struct {
-					Cpus            string `json:"cpus,omitempty"`
-					Mems            string `json:"mems,omitempty"`
-					Quota           *int64 `json:"quota,omitempty"`
-					Period          uint64 `json:"period,omitempty"`
-					RealtimeRuntime *int64 `json:"realtimeRuntime,omitempty"`
-					RealtimePeriod  uint64 `json:"realtimePeriod,omitempty"`
+					Cpus            string  `json:"cpus,omitempty"`
+					Mems            string  `json:"mems,omitempty"`
+					Shares          *uint64 `json:"shares,omitempty"`
+					Quota           *int64  `json:"quota,omitempty"`
+					Period          uint64  `json:"period,omitempty"`
+					RealtimeRuntime *int64  `json:"realtimeRuntime,omitempty"`
+					RealtimePeriod  uint64  `json:"realtimePeriod,omitempty"`
 				} `json:"cpu,omitempty"`
 				Unified        map[string]string `json:"unified,omitempty"`
 				HugepageLimits []struct {

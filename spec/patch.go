@@ -134,6 +134,26 @@ func (d *Document) Cut(cpus shield.CPUs, hook Hook) error {
 	})
 }
 
+// Join edits the document of a container that runs among others under its class's policy. What the engine says of its share of
+// CPU time stays: quota and shares. The hook funds its real-time budget, and sets the policy.
+func (d *Document) Join(shared shield.Shared, cpus shield.CPUs, rlimits []Rlimit, hook Hook) error {
+	if err := d.Cut(cpus, hook); err != nil {
+		return err
+	}
+	steps := []func() error{
+		func() error { return d.ensure("{}", "process") },
+		func() error { return d.remove("process.scheduler") },
+		func() error { return d.remove("linux.resources.cpu.realtimeRuntime") },
+		func() error { return d.remove("linux.resources.cpu.realtimePeriod") },
+		func() error { return d.env("RTSHIELD_CLASS", shared.Class) },
+		func() error { return d.env("RTSHIELD_LEVEL", shield.LevelShared) },
+	}
+	for _, rlimit := range rlimits {
+		steps = append(steps, func() error { return d.rlimit(rlimit) })
+	}
+	return run(steps)
+}
+
 func run(steps []func() error) error {
 	for _, step := range steps {
 		if err := step(); err != nil {

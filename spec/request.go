@@ -56,11 +56,16 @@ func (d *Document) Request(key shield.Key, linkClass string) (shield.Request, er
 			request.Pod = shield.Pod{ID: id, Name: annotations[of.namespace] + "/" + annotations[of.name]}
 		}
 	}
-	choices, err := shield.ReadChoices(annotations, container)
+	if container != "" {
+		request.Pod.UID, request.Pod.QoS = kubeletPod(request.Cgroup)
+	}
+	choices, elsewhere, err := shield.ReadChoices(annotations, container)
 	if err != nil {
 		return request, err
 	}
-	request.Choices = choices
+	if request.Choices = choices; elsewhere {
+		request.LinkClass = ""
+	}
 	request.Scheduler = scheduler(data)
 	request.HasRDT = gjson.GetBytes(data, "linux.intelRdt").IsObject()
 	resources := gjson.GetBytes(data, "linux.resources")
@@ -68,6 +73,7 @@ func (d *Document) Request(key shield.Key, linkClass string) (shield.Request, er
 	request.CPUs = strings.TrimSpace(lastOf(cpu.Get("cpus"), resources.Get(unifiedCPUs)).String())
 	request.Mems = strings.TrimSpace(lastOf(cpu.Get("mems"), resources.Get(unifiedMems)).String())
 	request.Quota, request.Period = quota(resources)
+	request.Shares = cpu.Get("shares").Uint()
 	request.Budget = shield.Budget{Runtime: cpu.Get("realtimeRuntime").Int(), Period: cpu.Get("realtimePeriod").Int()}
 	resources.Get("hugepageLimits").ForEach(func(_, limit gjson.Result) bool {
 		pages := shield.HugePages{Size: limit.Get("pageSize").String(), Bytes: limit.Get("limit").Uint()}

@@ -4,19 +4,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/sys/unix"
 
 	"github.com/rtshield/rtshield/internal/check"
 	"github.com/rtshield/rtshield/internal/config"
 	"github.com/rtshield/rtshield/internal/host"
 	"github.com/rtshield/rtshield/internal/privilege"
 	"github.com/rtshield/rtshield/internal/shield"
+	"github.com/rtshield/rtshield/internal/terminal"
 	"github.com/rtshield/rtshield/runtime/delegate"
 )
 
@@ -160,40 +158,16 @@ func delegateAt(path, state string) check.Delegate {
 	return found
 }
 
-// page prints a report: in colours where somebody looks at it, and no wider than they see.
+// page prints a report.
 type page struct {
-	io.Writer
-	width   int
-	colours bool
+	terminal.Page
 	verbose bool
 }
 
-func newPage(w io.Writer, verbose bool) page {
-	p := page{Writer: w, width: width, verbose: verbose}
-	file, isFile := w.(*os.File)
-	if !isFile {
-		return p
-	}
-	size, err := unix.IoctlGetWinsize(int(file.Fd()), unix.TIOCGWINSZ)
-	if err != nil { // no terminal
-		return p
-	}
-	if columns := int(size.Col); columns >= 60 { // below, tables cannot be read anyway
-		p.width = min(width, columns)
-	}
-	p.colours = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-	return p
-}
+func newPage(w io.Writer, verbose bool) page { return page{terminal.To(w), verbose} }
 
 // colours of the marks: those that every terminal has.
-var colours = map[check.Mark]string{check.Good: "32", check.Limit: "33", check.Fail: "1;31", check.Unknown: "35"}
-
-func (p page) paint(code, text string) string {
-	if !p.colours || code == "" {
-		return text
-	}
-	return "\x1b[" + code + "m" + text + "\x1b[0m"
-}
+var colours = map[check.Mark]terminal.Style{check.Good: "32", check.Limit: "33", check.Fail: "1;31", check.Unknown: "35"}
 
 func (p page) print(report *check.Report) {
 	p.wrapped("", "", "kernel "+report.Kernel+", "+report.System)
@@ -202,7 +176,7 @@ func (p page) print(report *check.Report) {
 	for _, finding := range report.Findings {
 		if finding.Group != group {
 			group = finding.Group
-			fmt.Fprintln(p, "\n"+p.paint("1", group))
+			fmt.Fprintln(p, "\n"+p.Paint("1", group))
 		}
 		p.finding(finding)
 	}
@@ -281,13 +255,12 @@ func microsText(m check.Micros) string {
 }
 
 // wrapped is printWrapped with the mark in the head painted.
-func (p page) wrapped(head, code, text string) {
-	columns := utf8.RuneCountInString(head)
-	indent := strings.Repeat(" ", columns)
-	for _, line := range wrap(text, p.width-columns) {
-		if code != "" {
+func (p page) wrapped(head string, style terminal.Style, text string) {
+	indent := strings.Repeat(" ", terminal.Columns(head))
+	for _, line := range terminal.Break(text, p.Width-len(indent)) {
+		if style != terminal.Plain {
 			mark, rest := head[:9], head[9:]
-			head, code = p.paint(code, mark)+rest, ""
+			head, style = p.Paint(style, mark)+rest, terminal.Plain
 		}
 		fmt.Fprintln(p, head+line)
 		head = indent

@@ -1,13 +1,11 @@
 package main
 
 import (
-	"os"
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/rtshield/rtshield/internal/check"
+	"github.com/rtshield/rtshield/internal/terminal"
 )
 
 var someReport = &check.Report{
@@ -43,53 +41,14 @@ func TestCheckFitsAHundredColumns(t *testing.T) {
 	}
 }
 
-func TestCheckIsColouredOnATerminalOnly(t *testing.T) {
-	terminal, narrow := openTerminal(t, 120), openTerminal(t, 64)
-	pipe, out, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pipe.Close()
-	defer out.Close()
-	for _, c := range []struct {
-		file          *os.File
-		noColor, term string
-		colours       bool
-		width         int
-	}{
-		{terminal, "", "xterm", true, 100},
-		{narrow, "", "xterm", true, 64},
-		{terminal, "1", "xterm", false, 100},
-		{terminal, "", "dumb", false, 100},
-		{out, "", "xterm", false, 100},
-	} {
-		t.Setenv("NO_COLOR", c.noColor)
-		t.Setenv("TERM", c.term)
-		if p := newPage(c.file, false); p.colours != c.colours || p.width != c.width {
-			t.Errorf("%+v: colours %v, width %d", c, p.colours, p.width)
-		}
-	}
+func TestTheMarksOfCheckAreColoured(t *testing.T) {
 	var text strings.Builder
-	page{Writer: &text, width: 100, colours: true}.print(someReport)
+	page{Page: terminal.Page{Writer: &text, Width: 100, Colour: true}}.print(someReport)
 	for _, words := range []string{"\x1b[33m  limit  \x1b[0m  preemption", "\x1b[1;31m  FAIL   \x1b[0m  FIFO", "\x1b[32m  good   \x1b[0m  managed", "\x1b[1mkernel\x1b[0m\n"} {
 		if !strings.Contains(text.String(), words) {
 			t.Errorf("no %q in:\n%q", words, text.String())
 		}
 	}
-}
-
-// openTerminal gives one of that width.
-func openTerminal(t *testing.T, columns uint16) *os.File {
-	t.Helper()
-	terminal, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { terminal.Close() })
-	if err := unix.IoctlSetWinsize(int(terminal.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: columns}); err != nil {
-		t.Fatal(err)
-	}
-	return terminal
 }
 
 func TestWrongUsesOfCheckEndWithStatus2(t *testing.T) {

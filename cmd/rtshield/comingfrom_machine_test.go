@@ -47,6 +47,8 @@ func pageMachine(t *testing.T) host.Root {
 		"proc/swaps":                                 "Filename\tType\tSize\n/dev/sda2\tpartition\t8388604",
 		"proc/sys/kernel/osrelease":                  "6.12.57",
 		"proc/sys/kernel/random/boot_id":             "3f1c1f6e-8f0e-4c58-9f4e-1f6a3c1d2b4a",
+		"proc/sys/kernel/sched_rt_runtime_us":        "950000",
+		"proc/sys/kernel/sched_rt_period_us":         "1000000",
 		"proc/irq/default_smp_affinity":              host.FormatMask(online),
 		"proc/irq/40/smp_affinity_list":              online.String(),
 		"proc/irq/40/node":                           "1",

@@ -81,7 +81,7 @@ func TestWhatCouldStandWhereTheCursorIs(t *testing.T) {
 	app.Setup()
 	for line, want := range map[string]string{
 		"st":                        "status",
-		"":                          "status explain reconcile verify install uninstall completion help",
+		"":                          "status explain reconcile verify check latency install uninstall completion help",
 		"status --json --pro":       "--prometheus",
 		"status --output ":          "", // a file
 		"explain --class=":          "",

@@ -19,6 +19,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/rtshield/rtshield/internal/config"
+	"github.com/rtshield/rtshield/internal/host"
 	"github.com/rtshield/rtshield/internal/latency"
 	"github.com/rtshield/rtshield/internal/latency/plot"
 	"github.com/rtshield/rtshield/internal/latency/workload"
@@ -137,7 +138,7 @@ func latencyOptions(c *cli.Context) (o latency.Options, err error) {
 		Version: version, Rounds: c.Int("rounds"), Length: c.Duration("duration"), Interval: c.Duration("interval"),
 		Load: c.String("load"), Hold: c.Bool("hold-cpu-dma-latency"),
 		Explain: func(bundle, root, id string) (*shield.Grant, error) {
-			explanation, err := runtime.Explain(bundle, root, id, "")
+			explanation, err := runtime.Explain(host.System, bundle, root, id, "")
 			if err != nil {
 				return nil, err
 			}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/rtshield/rtshield/internal/reconcile"
@@ -23,6 +24,7 @@ func orNone(cpus shield.CPUs) string {
 // printStatus shows all of a state. What has changed since before, a state of the same host or nil, is stressed.
 func printStatus(page terminal.Page, now, before *status.Status) {
 	printGlance(page, now, before)
+	printShared(page, now.Shared)
 	for _, grant := range now.Grants {
 		printThreads(page, grant)
 	}
@@ -56,7 +58,53 @@ func printStatus(page terminal.Page, now, before *status.Status) {
 	}
 }
 
+var sharedColumns = []terminal.Column{
+	{Head: "CONTAINER", Shorten: terminal.Middle, Least: 12},
+	{Head: "CLASS", Shorten: terminal.End, Least: 8, Spare: 1},
+	{Head: "MAY RUN ON", Shorten: terminal.End, Least: 10},
+	{Head: "POLICY", Shorten: terminal.End, Least: 8},
+	{Head: "PID"},
+	{Head: "STATE"},
+	{Head: "BUDGET", Shorten: terminal.End, Least: 8},
+}
+
+// printShared tells of the containers that have a class and no CPUs of their own.
+func printShared(page terminal.Page, all []status.Shared) {
+	if len(all) == 0 {
+		return
+	}
+	fmt.Fprintln(page, "\nwithout CPUs of their own, among all others:")
+	var rows [][]terminal.Cell
+	for _, shared := range all {
+		var row []terminal.Cell
+		for _, text := range []string{
+			shared.Name, shared.Class, shared.CPUs.String(), shared.Policy, strconv.Itoa(shared.PID), shared.State, budgetText(shared.Budget),
+		} {
+			row = append(row, terminal.Cell{Text: text})
+		}
+		rows = append(rows, row)
+	}
+	page.Table(sharedColumns, rows)
+}
+
+func budgetText(budget shield.Budget) string {
+	if budget.Period == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("%d of %d µs", budget.Runtime, budget.Period)
+}
+
 func printExplanation(page terminal.Page, e *runtime.Explanation) {
+	if e.Shared != nil {
+		page.Say("", fmt.Sprintf("no CPUs of its own: policy %s among all others on CPU %s, class %s",
+			e.Shared.Grant(shield.Key{}, "").PolicyText(), e.Shared.CPUs, e.Shared.Class))
+		if e.Shared.Budget.Period > 0 {
+			page.Say("", fmt.Sprintf("real-time threads: %s of each CPU", budgetText(e.Shared.Budget)))
+		}
+		printSources(page, e.Why)
+		printChanges(page, "config.json:", e.Config)
+		return
+	}
 	if e.Grant == nil {
 		if !e.Share.Limited() {
 			page.Say("", fmt.Sprintf("an ordinary container: it asks for no class, and goes to %s unchanged, but for CPUs that others hold", e.Delegate))

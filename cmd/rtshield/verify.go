@@ -115,7 +115,7 @@ func printVerified(w io.Writer, report *verify.Report) {
 	}
 	printPromises(w, report.Host)
 	for _, container := range report.Containers {
-		printWrapped(w, "", fmt.Sprintf("%s: class %s, CPU %s, pid %d", container.Name, container.Class, container.CPUs, container.PID))
+		printWrapped(w, "", fmt.Sprintf("%s: class %s, %s %s, pid %d", container.Name, container.Class, whose(container), container.CPUs, container.PID))
 		printPromises(w, container.Promises)
 		if len(container.Promises) == 0 {
 			fmt.Fprintln(w, "  it is being created, or moved to other CPUs: there is nothing to compare now")
@@ -135,6 +135,13 @@ func printVerified(w io.Writer, report *verify.Report) {
 	}
 	fmt.Fprintf(w, "%s: %d hold, %d broken, %d this host cannot, %d unknown\n", many(uint64(len(report.Containers)), "container"),
 		report.Totals[verify.Holds], report.Totals[verify.Broken], report.Totals[verify.Cannot], report.Totals[verify.Unknown])
+}
+
+func whose(container verify.Container) string {
+	if container.Shared {
+		return "among others on CPU"
+	}
+	return "CPU"
 }
 
 func printPromises(w io.Writer, promises []verify.Promise) {

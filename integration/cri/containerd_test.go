@@ -75,12 +75,15 @@ func newContainerd() (*containerd, error) {
 }
 
 // writePolicy writes the policy, in which the CPUs are chosen by cpusFrom. Every invocation of rtshield reads it anew.
-func (c *containerd) writePolicy(cpusFrom string) (err error) {
-	layout := fmt.Sprintf("cpus_from = %q", cpusFrom)
+func (c *containerd) writePolicy(cpusFrom string) error {
+	return c.writePolicyWith(fmt.Sprintf("cpus_from = %q", cpusFrom), testhost.Aside)
+}
+
+func (c *containerd) writePolicyWith(layout, classes string) (err error) {
 	if c.online.Size() > 2 { // one CPU in the shield, as on the smallest host
 		layout += fmt.Sprintf("\nshield = %q", shieldedCPU(c.online))
 	}
-	c.policy, err = testhost.WritePolicy(testhost.Options{Dir: c.Dir, Layout: layout, Classes: testhost.Aside})
+	c.policy, err = testhost.WritePolicy(testhost.Options{Dir: c.Dir, Layout: layout, Classes: classes})
 	return err
 }
 

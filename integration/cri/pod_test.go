@@ -1,6 +1,7 @@
 package cri_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -73,6 +74,7 @@ type pod struct {
 	id      string
 	config  *cri.PodSandboxConfig
 	attempt uint32
+	naming  string // of the containers that are made next; app without
 }
 
 // sandbox is a pod's configuration, on the host's network, as there is no CNI.
@@ -93,7 +95,12 @@ func sandbox(annotations map[string]string, logs string) *cri.PodSandboxConfig {
 // runPod starts one.
 func runPod(t *testing.T, handler string, annotations map[string]string) *pod {
 	t.Helper()
-	p := &pod{T: t, config: sandbox(annotations, t.TempDir())}
+	return runPodOf(t, handler, sandbox(annotations, t.TempDir()))
+}
+
+func runPodOf(t *testing.T, handler string, config *cri.PodSandboxConfig) *pod {
+	t.Helper()
+	p := &pod{T: t, config: config}
 	t.Cleanup(p.remove)
 	answer, err := call(engine.cri.RunPodSandbox, &cri.RunPodSandboxRequest{Config: p.config, RuntimeHandler: handler})
 	if err != nil {
@@ -170,7 +177,7 @@ func (p *pod) create(resources *cri.LinuxContainerResources, command ...string) 
 	answer, err := call(engine.cri.CreateContainer, &cri.CreateContainerRequest{
 		PodSandboxId: p.id, SandboxConfig: p.config,
 		Config: &cri.ContainerConfig{
-			Metadata: &cri.ContainerMetadata{Name: "app", Attempt: p.attempt}, Image: &cri.ImageSpec{Image: image}, Command: command, LogPath: "app.log",
+			Metadata: &cri.ContainerMetadata{Name: cmp.Or(p.naming, "app"), Attempt: p.attempt}, Image: &cri.ImageSpec{Image: image}, Command: command, LogPath: "app.log",
 			Linux: &cri.LinuxContainerConfig{
 				Resources: resources,
 				SecurityContext: &cri.LinuxContainerSecurityContext{
@@ -281,15 +288,20 @@ type grant struct {
 // grants asks `rtshield status --json`.
 func grants(t *testing.T) []grant {
 	t.Helper()
+	var status struct{ Grants []grant }
+	askStatus(t, &status)
+	return status.Grants
+}
+
+func askStatus(t *testing.T, into any) {
+	t.Helper()
 	out, err := engine.admin("status", "--json").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var status struct{ Grants []grant }
-	if err := json.Unmarshal(out, &status); err != nil {
+	if err := json.Unmarshal(out, into); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	return status.Grants
 }
 
 // holds fails unless this container alone has what it was granted, from the kernel's side too.

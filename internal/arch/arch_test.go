@@ -36,6 +36,7 @@ var may = []struct {
 	{"internal/config/location", nil},
 	{"internal/privilege", nil},
 	{"internal/config", []string{"internal/shield", "internal/config/location", "internal/privilege"}},
+	{"internal/kubelet", []string{"internal/shield", "internal/host", "internal/privilege"}},
 	{"internal/arch", nil},
 	{"internal/*", []string{"internal/*"}}, // the administrator's tools
 }

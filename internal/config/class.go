@@ -19,6 +19,7 @@ type class struct {
 	Deadline    *string  `toml:"deadline"`
 	CPUs        *int     `toml:"cpus"`
 	MaxCPUs     *int     `toml:"max_cpus"`
+	Shared      *bool    `toml:"shared"`
 	SMT         *string  `toml:"smt"`
 	NUMA        *string  `toml:"numa"`
 	Near        *string  `toml:"near"`
@@ -70,6 +71,9 @@ func (c class) build(name string) (shield.Class, error) {
 		if number.from != nil {
 			*number.to = *number.from
 		}
+	}
+	if c.Shared != nil {
+		built.Shared = *c.Shared
 	}
 	if c.Deadline != nil {
 		bandwidth, err := shield.ParseBandwidth(*c.Deadline)

@@ -43,6 +43,7 @@ type file struct {
 		Shield   string   `toml:"shield"`
 		Reserve  string   `toml:"reserve"`
 		CPUsFrom string   `toml:"cpus_from"`
+		Kubelet  string   `toml:"kubelet"`
 		Level    string   `toml:"level"`
 		Exempt   []string `toml:"exempt"`
 	} `toml:"layout"`
@@ -106,7 +107,7 @@ func Parse(path string, data []byte) (Config, error) {
 	}
 	config.Layout = shield.LayoutSpec{
 		Shield: parsed.Layout.Shield, Reserve: parsed.Layout.Reserve, CPUsFrom: parsed.Layout.CPUsFrom,
-		Level: parsed.Layout.Level, Exempt: parsed.Layout.Exempt,
+		Kubelet: parsed.Layout.Kubelet, Level: parsed.Layout.Level, Exempt: parsed.Layout.Exempt,
 	}
 	if err := checkLayout(config.Layout); err != nil {
 		return Config{}, at(err, "layout")
@@ -149,7 +150,10 @@ func checkLayout(layout shield.LayoutSpec) error {
 	if !slices.Contains([]string{"", "on-demand", "always"}, layout.Reserve) {
 		return option("reserve", layout.Reserve, `"on-demand" or "always"`)
 	}
-	if !slices.Contains([]string{"", "auto", "rtshield", "engine"}, layout.CPUsFrom) {
+	if layout.Kubelet != "" && !filepath.IsAbs(layout.Kubelet) {
+		return option("kubelet", layout.Kubelet, "an absolute path, the kubelet's --root-dir")
+	}
+	if !slices.Contains([]string{"", shield.FromAuto, shield.FromRtshield, shield.FromEngine}, layout.CPUsFrom) {
 		return option("cpus_from", layout.CPUsFrom, `"auto", "rtshield" or "engine"`)
 	}
 	if !slices.Contains(append([]string{"", "auto"}, shield.Levels...), layout.Level) {

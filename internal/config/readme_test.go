@@ -8,15 +8,30 @@ import (
 
 // The policy file that README shows is one that is accepted as it stands.
 func TestTheExampleInREADMEIsAccepted(t *testing.T) {
-	text, err := os.ReadFile("../../README.md")
+	config := parseExample(t, "../../README.md", "[runtime]\n")
+	if len(config.Classes["fifo"].IRQClaim) == 0 || len(config.Layout.Exempt) == 0 {
+		t.Errorf("not all of the example was read: %+v", config)
+	}
+}
+
+func TestTheSharedClassOfTheDocumentIsAccepted(t *testing.T) {
+	if config := parseExample(t, "../../docs/kubernetes.md", "[class.fifo]\n"); !config.Classes["fifo"].Shared {
+		t.Errorf("not all of the example was read: %+v", config)
+	}
+}
+
+// parseExample reads the policy file that a document shows, indented, from a line on.
+func parseExample(t *testing.T, document, first string) Config {
+	t.Helper()
+	text, err := os.ReadFile(document)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, found := strings.Cut(string(text), "    [runtime]\n")
+	_, rest, found := strings.Cut(string(text), "    "+first)
 	if !found {
-		t.Fatal("README shows no policy file")
+		t.Fatalf("%s shows no policy file", document)
 	}
-	example := "[runtime]\n"
+	example := first
 	for line := range strings.Lines(rest) {
 		code, indented := strings.CutPrefix(line, "    ")
 		if !indented && strings.TrimSpace(line) != "" {
@@ -24,11 +39,9 @@ func TestTheExampleInREADMEIsAccepted(t *testing.T) {
 		}
 		example += code
 	}
-	config, err := Parse("README.md", []byte(example))
+	config, err := Parse(document, []byte(example))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(config.Classes["fifo"].IRQClaim) == 0 || len(config.Layout.Exempt) == 0 {
-		t.Errorf("not all of the example was read: %q", example)
-	}
+	return config
 }

@@ -191,10 +191,8 @@ func observeIRQ(root host.Root, seen shield.Observation, number int) (shield.Kno
 
 func observeBudgets(root host.Root, ledger *shield.Ledger, seen shield.Observation) error {
 	dirs := map[string]bool{}
-	for _, grant := range ledger.Grants {
-		for _, dir := range grant.Cgroups.Budgets {
-			dirs[dir] = true
-		}
+	for _, dir := range ledger.BudgetDirs() {
+		dirs[dir] = true
 	}
 	for _, knob := range ledger.Noted(shield.RTBudget) {
 		dirs[knob.Name] = true

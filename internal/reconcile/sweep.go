@@ -20,7 +20,7 @@ func sweep(root host.Root, ledger *shield.Ledger) []string {
 		}
 	}
 	for _, ordinary := range append([]shield.Ordinary(nil), ledger.Ordinary...) {
-		if !lives(root, ordinary.Owner, ordinary.Bound, ordinary.Cpuset) {
+		if !Lives(root, ordinary) {
 			ledger.Release(ordinary.Key)
 		}
 	}
@@ -56,6 +56,11 @@ func Live(root host.Root, grant shield.Grant) bool {
 	return lives(root, grant.Owner, grant.Bound && grant.Key != TrialKey, grant.Cgroups.Cpuset)
 }
 
+// Lives is Live for a container without CPUs of its own.
+func Lives(root host.Root, ordinary shield.Ordinary) bool {
+	return lives(root, ordinary.Owner, ordinary.Bound, ordinary.Cpuset)
+}
+
 // Stale says whether anything in the ledger has lost its owner, so that a Run has something to clean up.
 func Stale(root host.Root, ledger *shield.Ledger) bool {
 	for _, grant := range ledger.Grants {
@@ -64,7 +69,7 @@ func Stale(root host.Root, ledger *shield.Ledger) bool {
 		}
 	}
 	for _, ordinary := range ledger.Ordinary {
-		if !lives(root, ordinary.Owner, ordinary.Bound, ordinary.Cpuset) {
+		if !Lives(root, ordinary) {
 			return true
 		}
 	}

@@ -26,6 +26,8 @@ type Host struct {
 	Interrupts map[int][]string
 	// Near are the nodes of what the request wants to be near. Empty: it says nothing, or every node is as near.
 	Near cpuset.CPUSet
+	// Given are CPUs that a kubelet gave to other pods.
+	Given cpuset.CPUSet
 	// HugePages are the pools of huge pages, for a request that asks for some.
 	HugePages PagePools
 	// Cache is what the L3 can be divided into, for a class that wants ways of it.
@@ -39,6 +41,10 @@ func Decide(classes map[string]Class, layout Layout, host Host, ledger *Ledger, 
 	if err != nil {
 		return Grant{}, err
 	}
+	host.Budget = granted(host.Budget, classes)
+	if err := terms.keepWhole(host.Topology, request); err != nil {
+		return Grant{}, err
+	}
 	found, err := choose(layout, host, ledger.Grants, request, terms)
 	if err != nil {
 		return Grant{}, err
@@ -49,7 +55,7 @@ func Decide(classes map[string]Class, layout Layout, host Host, ledger *Ledger, 
 		CPUs: CPUsOf(cpus), Idle: CPUsOf(found.idle), Mems: CPUsOf(mems),
 		Policy: terms.Policy, Priority: terms.Priority, Nice: terms.Nice, Deadline: terms.Deadline, IRQ: terms.IRQ, SMT: terms.SMT,
 		NUMA: terms.NUMA, Near: terms.Near.String(), NearNodes: CPUsOf(host.Near), won: found.won, HugePages: found.pages,
-		Pod: request.Pod, LeaveHelper: terms.Class.Helpers == HelpersLeave,
+		Pod: request.Pod, From: request.From, LeaveHelper: terms.Class.Helpers == HelpersLeave,
 		Power: terms.Power, Mask: terms.Mask.Text, Threads: terms.Threads, Asked: Asked{CPUs: request.CPUs, Mems: request.Mems, Quota: max(request.Quota, 0)},
 	}
 	if nodes := host.Topology.NodesOf(cpus); !host.Near.IsEmpty() && !nodes.IsSubsetOf(host.Near) {
@@ -163,9 +169,12 @@ func chooseOnce(layout Layout, host Host, grants []Grant, request Request, terms
 
 func allocate(layout Layout, host Host, grants []Grant, request Request, terms Terms) (found, error) {
 	topo := host.Topology
-	free := layout.Pool.Difference(takenBy(topo, grants))
+	free := layout.Pool.Difference(takenBy(topo, grants)).Difference(host.Given)
 	if !terms.Explicit.IsEmpty() {
-		idle, err := check(layout, topo, grants, free, request.Name, terms, host.Near)
+		idle, err := check(layout, topo, holders(grants, host.Given), free, request.Name, terms, host.Near)
+		if err != nil && request.From == FromEngine && !terms.Explicit.IsSubsetOf(layout.Pool.CPUSet) {
+			err = fmt.Errorf("%w; the kubelet chose it: its reservedSystemCPUs should be %s", err, layout.Housekeeping)
+		}
 		return found{cpus: terms.Explicit, idle: idle}, err
 	}
 	if layout.Pool.IsEmpty() {
@@ -224,6 +233,18 @@ func Holders(grants []Grant) string {
 	return strings.Join(parts, ", ")
 }
 
+// holders is Holders with what a kubelet gave away.
+func holders(grants []Grant, given cpuset.CPUSet) string {
+	who := Holders(grants)
+	if given.IsEmpty() {
+		return who
+	}
+	if who != "" {
+		who += ", "
+	}
+	return who + given.String() + ": pods of the kubelet"
+}
+
 func shortage(layout Layout, host Host, grants []Grant, free cpuset.CPUSet, request Request, terms Terms) error {
 	verb := "are"
 	if free.Size() == 1 {
@@ -232,8 +253,8 @@ func shortage(layout Layout, host Host, grants []Grant, free cpuset.CPUSet, requ
 	what := fmt.Sprintf("container %s asks for %s of class %s; %d of %d in the shield %s free",
 		request.Name, countCPUs(terms.Count), terms.Class.Name, free.Size(), layout.Pool.Size(), verb)
 	remedy := ""
-	if len(grants) > 0 {
-		what += " (" + Holders(grants) + ")"
+	if who := holders(grants, host.Given); who != "" {
+		what += " (" + who + ")"
 		remedy = "stop one, "
 	}
 	if free.Size() >= terms.Count { // enough threads, but not as smt or numa wants them

@@ -8,7 +8,7 @@ import (
 
 // check holds a set that was named by hand, or by the engine, to the rules that an allocated one keeps, and gives the
 // siblings that stay idle beside it.
-func check(layout Layout, topo Topology, grants []Grant, free cpuset.CPUSet, container string, terms Terms, near cpuset.CPUSet) (idle cpuset.CPUSet, err error) {
+func check(layout Layout, topo Topology, holders string, free cpuset.CPUSet, container string, terms Terms, near cpuset.CPUSet) (idle cpuset.CPUSet, err error) {
 	asked := terms.Explicit
 	if outside := asked.Difference(layout.Pool.CPUSet); !outside.IsEmpty() {
 		return idle, fmt.Errorf("container %s asks for CPU %s; CPU %s is not in the shield (%s): choose from it, or widen [layout] shield",
@@ -16,10 +16,10 @@ func check(layout Layout, topo Topology, grants []Grant, free cpuset.CPUSet, con
 	}
 	if taken := asked.Difference(free); !taken.IsEmpty() {
 		return idle, fmt.Errorf("container %s asks for CPU %s; CPU %s is taken (%s): stop one, or choose from %s",
-			container, asked, taken, Holders(grants), orNone(CPUsOf(free)))
+			container, asked, taken, holders, orNone(CPUsOf(free)))
 	}
 	for _, rule := range []func() error{
-		func() error { return checkSMT(layout, topo, grants, free, container, terms) },
+		func() error { return checkSMT(layout, topo, holders, free, container, terms) },
 		func() error { return checkNUMA(topo, container, terms, near) },
 	} {
 		if err := rule(); err != nil {
@@ -29,7 +29,7 @@ func check(layout Layout, topo Topology, grants []Grant, free cpuset.CPUSet, con
 	return siblingsToIdle(topo, asked, terms.SMT), nil
 }
 
-func checkSMT(layout Layout, topo Topology, grants []Grant, free cpuset.CPUSet, container string, terms Terms) error {
+func checkSMT(layout Layout, topo Topology, holders string, free cpuset.CPUSet, container string, terms Terms) error {
 	asked := terms.Explicit
 	siblings := topo.Siblings(asked).Difference(asked)
 	switch terms.SMT {
@@ -46,7 +46,7 @@ func checkSMT(layout Layout, topo Topology, grants []Grant, free cpuset.CPUSet, 
 		}
 		if taken := siblings.Difference(free); !taken.IsEmpty() {
 			return fmt.Errorf("container %s asks for CPU %s with smt isolate (class %s), but sibling %s is taken (%s): stop one, choose another, or smt prefer",
-				container, asked, terms.Class.Name, taken, Holders(grants))
+				container, asked, terms.Class.Name, taken, holders)
 		}
 	case SMTRequire:
 		if !siblings.IsEmpty() {

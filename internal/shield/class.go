@@ -129,6 +129,8 @@ type Class struct {
 	// CPUs is how many a container gets that does not say; MaxCPUs how many it may choose.
 	CPUs    int
 	MaxCPUs int
+	// Shared: a pod's container that the kubelet gave no CPUs of its own may have policy and priority without any.
+	Shared bool
 	// SMT is prefer, require or isolate.
 	SMT string
 	// NUMA is single, prefer or any. Near is a device whose node is wanted.
@@ -229,6 +231,9 @@ func (c Class) Validate() error {
 		return optionError("deadline", "", "runtime/deadline/period such as 200us/1ms/1ms")
 	}
 	if err := c.validateExecCPUs(); err != nil {
+		return err
+	}
+	if err := c.validateShared(); err != nil {
 		return err
 	}
 	if err := c.validateHugePages(); err != nil {

@@ -231,7 +231,10 @@ func TestBudgetIsAPartOfTheRoots(t *testing.T) {
 }
 
 func TestAnnotations(t *testing.T) {
-	read := func(annotations map[string]string) (Choices, error) { return ReadChoices(annotations, "web") }
+	read := func(annotations map[string]string) (Choices, error) {
+		choices, _, err := ReadChoices(annotations, "web")
+		return choices, err
+	}
 	got, err := read(map[string]string{
 		"rtshield.io/class": "fifo", "rtshield.io/priority": "10", "priority.rtshield.io/web": "20", "cpus.rtshield.io/db": "3",
 		"other.io/class": "x", "rtshield.iox/y": "z", "notrtshield.io/class": "q",

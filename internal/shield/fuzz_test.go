@@ -114,7 +114,7 @@ func FuzzAnnotations(f *testing.F) {
 			key, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
 			annotations[key] = value
 		}
-		choices, err := ReadChoices(annotations, container)
+		choices, _, err := ReadChoices(annotations, container)
 		if err != nil {
 			return
 		}

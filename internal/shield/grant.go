@@ -70,6 +70,8 @@ type Grant struct {
 	Starting string `json:"starting,omitempty"`
 	// Move is under way while the engine gives it other CPUs.
 	Move *Move `json:"move,omitempty"`
+	// From is engine where the kubelet chose its CPUs, and may choose others.
+	From string `json:"from,omitempty"`
 	// Asked is what the engine had written of the CPUs, and will write again with each update.
 	Asked Asked `json:"asked,omitzero"`
 	// Claim names the interrupts that are brought onto its CPUs, as far as Claimable, the class's list, allows.
@@ -125,6 +127,9 @@ type Pod struct {
 	// ID is that of its sandbox, Name namespace/name.
 	ID   string `json:"id"`
 	Name string `json:"name"`
+	// UID is the kubelet's name for it, and QoS its class there, as its cgroup tells. Empty for a pod of nobody's.
+	UID string `json:"uid,omitempty"`
+	QoS string `json:"qos,omitempty"`
 }
 
 // Memory is what is done so that the container does not wait for memory. The zero value is nothing.
@@ -208,7 +213,7 @@ func (g Grant) PolicyText() string {
 	return string(g.Policy)
 }
 
-// Ordinary is a container without a class whose cpuset was cut because others hold CPUs that it could have used.
+// Ordinary is a container without CPUs of its own, whose cpuset is cut as far as others hold CPUs that it could have used.
 type Ordinary struct {
 	Key
 	Name string `json:"name"`
@@ -217,4 +222,6 @@ type Ordinary struct {
 	Owner  Owner  `json:"owner"`
 	Bound  bool   `json:"bound"`
 	Cpuset string `json:"cpuset,omitempty"`
+	// Shared is what it has of a class, nil for a container without one.
+	Shared *Shared `json:"shared,omitempty"`
 }

@@ -67,14 +67,26 @@ func Words(key string) []string {
 // Choices holds what one container's annotations ask for, by key.
 type Choices map[string]Choice
 
+// ordinary are those that an ordinary container may have.
+func (c Choices) ordinary() Choices {
+	kept := Choices{}
+	for _, key := range bandwidthKeys {
+		if choice, ok := c[key]; ok {
+			kept[key] = choice
+		}
+	}
+	return kept
+}
+
 // Choice is one value with the annotation it came from.
 type Choice struct{ Value, Source string }
 
 // ReadChoices picks the annotations of our domain that speak to container (a pod's container name; empty where the
-// engine has none). The one that names the container wins over the pod's. An unknown key is an error, also when it
-// speaks to another container: a typo must not turn a real-time container into an ordinary one.
-func ReadChoices(annotations map[string]string, container string) (Choices, error) {
-	choices := Choices{}
+// engine has none). The one that names the container wins over the pod's. Where a class names other containers of the pod, and
+// neither the pod nor this one, the pod's choices are for those: elsewhere is true then. An unknown key is an error, also when
+// it speaks to another container: a typo must not turn a real-time container into an ordinary one.
+func ReadChoices(annotations map[string]string, container string) (choices Choices, elsewhere bool, err error) {
+	choices = Choices{}
 	named := Choices{}
 	// In order, so that of several wrong keys always the same one is reported.
 	for _, annotation := range sortedKeys(annotations) {
@@ -83,7 +95,7 @@ func ReadChoices(annotations map[string]string, container string) (Choices, erro
 			continue
 		}
 		if err := checkKey(annotation, key); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		choice := Choice{Value: strings.TrimSpace(annotations[annotation]), Source: annotation}
 		switch {
@@ -91,12 +103,19 @@ func ReadChoices(annotations map[string]string, container string) (Choices, erro
 			choices[key] = choice
 		case whose == container:
 			named[key] = choice
+		case key == KeyClass && container != "":
+			elsewhere = true
 		}
+	}
+	_, pods := choices[KeyClass]
+	_, own := named[KeyClass]
+	if elsewhere = elsewhere && !pods && !own; elsewhere {
+		choices = choices.ordinary()
 	}
 	for key, choice := range named {
 		choices[key] = choice
 	}
-	return choices, nil
+	return choices, elsewhere, nil
 }
 
 func sortedKeys(annotations map[string]string) []string {

@@ -121,6 +121,8 @@ type LayoutSpec struct {
 	Reserve string
 	// CPUsFrom is "auto", "rtshield" or "engine". Empty means auto.
 	CPUsFrom string
+	// Kubelet is the directory of the kubelet's state. Empty means DefaultKubelet.
+	Kubelet string
 	// Level is "auto" or the strongest level that rtshield may use: affinity where the cgroups of others are somebody
 	// else's to write. Empty means auto.
 	Level  string

@@ -339,12 +339,10 @@ func lessTaken(baseline, taken, refuge, online cpuset.CPUSet) cpuset.CPUSet {
 func planBudgets(ledger *Ledger, seen Observation) []Setting {
 	needs := map[string]Budget{} // by the container's own directory
 	touched := map[string]bool{}
-	for _, grant := range ledger.Grants {
-		if chain := grant.Cgroups.Budgets; len(chain) > 0 {
-			needs[chain[len(chain)-1]] = grant.Budget
-			for _, dir := range chain {
-				touched[dir] = true
-			}
+	for _, fund := range ledger.funded() {
+		needs[fund.chain[len(fund.chain)-1]] = fund.budget
+		for _, dir := range fund.chain {
+			touched[dir] = true
 		}
 	}
 	dirs := make([]string, 0, len(seen.Budgets))

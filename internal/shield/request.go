@@ -16,6 +16,9 @@ type Request struct {
 	LinkClass string
 	// Pod is the one that it is of.
 	Pod Pod
+	// From is engine where its CPUs are the kubelet's choice. Shared: it asks for a class, and has none of its own (Follow).
+	From   string
+	Shared bool
 	// Sandbox is true for the pause container of a pod, which is always ordinary.
 	Sandbox bool
 	Choices Choices
@@ -28,6 +31,8 @@ type Request struct {
 	CPUs, Mems string
 	// Quota is linux.resources.cpu.quota, in µs for each Period. Zero and less are none.
 	Quota, Period int64
+	// Shares is linux.resources.cpu.shares. Zero without.
+	Shares uint64
 	// Budget is linux.resources.cpu.realtimeRuntime and realtimePeriod. Zero without.
 	Budget Budget
 	// RTPrio is the hard RLIMIT_RTPRIO of process.rlimits. Zero without.
@@ -85,11 +90,5 @@ func (r Request) Asks() bool {
 		return false
 	}
 	_, realTime := r.Scheduler.realTime()
-	ordinary := 0
-	for _, key := range bandwidthKeys {
-		if _, ok := r.Choices[key]; ok {
-			ordinary++
-		}
-	}
-	return r.LinkClass != "" || len(r.Choices) > ordinary || realTime
+	return r.LinkClass != "" || len(r.Choices) > len(r.Choices.ordinary()) || realTime
 }

@@ -40,8 +40,8 @@ type Terms struct {
 	sources map[string]string
 }
 
-// Resolve holds a request to the classes. Every error names what was asked, the ceiling, and where the value stands.
-func Resolve(classes map[string]Class, request Request) (Terms, error) {
+// ofClass gives what a container has that says no more than its class.
+func ofClass(classes map[string]Class, request Request) (Terms, error) {
 	class, source, err := pickClass(classes, request)
 	if err != nil {
 		return Terms{}, err
@@ -53,6 +53,15 @@ func Resolve(classes map[string]Class, request Request) (Terms, error) {
 	}
 	if class.Policy.HasPriority() {
 		terms.Priority = class.Priority
+	}
+	return terms, nil
+}
+
+// Resolve holds a request to the classes. Every error names what was asked, the ceiling, and where the value stands.
+func Resolve(classes map[string]Class, request Request) (Terms, error) {
+	terms, err := ofClass(classes, request)
+	if err != nil {
+		return Terms{}, err
 	}
 	for _, step := range []func(*Terms, Request) error{choosePolicy, choosePriority, checkRTPrio, checkRTTime, chooseDeadline, chooseCPUs, chooseWords, chooseClaim, chooseNear, choosePower, chooseMask, chooseThreads, chooseRTBandwidth, chooseHugePages} {
 		if err := step(&terms, request); err != nil {

@@ -100,7 +100,7 @@ func Relocate(classes map[string]Class, layout Layout, topo Topology, ledger *Le
 	class.Name = grant.Class
 	terms := Terms{Class: class, Explicit: to.CPUSet, SMT: grant.SMT, NUMA: grant.NUMA, Near: near}
 	free := layout.Pool.Difference(takenBy(topo, others)).Difference(grant.ExecCPUs.CPUSet)
-	idle, err := check(layout, topo, others, free, grant.Name, terms, grant.NearNodes.CPUSet)
+	idle, err := check(layout, topo, Holders(others), free, grant.Name, terms, grant.NearNodes.CPUSet)
 	if err != nil {
 		return grant, err
 	}

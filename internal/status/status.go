@@ -21,6 +21,8 @@ type Status struct {
 	// CPUs are all that the host has, by number.
 	CPUs   []CPU   `json:"cpus"`
 	Grants []Grant `json:"grants"`
+	// Shared are the containers that have a class and no CPUs of their own.
+	Shared []Shared `json:"shared,omitempty"`
 	// Bandwidth is of those that asked for one, ordinary containers too.
 	Bandwidth []Bandwidth `json:"bandwidth,omitempty"`
 	// Pods are those of which containers hold CPUs.
@@ -56,6 +58,8 @@ type Grant struct {
 	Ordinary shield.CPUs          `json:"ordinary,omitzero"`
 	Rules    []string             `json:"rules,omitempty"`
 	Threads  []shield.RuledThread `json:"threads,omitempty"`
+	// From is engine where a kubelet chose its CPUs.
+	From string `json:"from,omitempty"`
 	// Helper is the pid of the engine's process that waits for it, Pod the one that it is of.
 	Helper int         `json:"helper,omitempty"`
 	Pod    *shield.Pod `json:"pod,omitempty"`
@@ -114,7 +118,7 @@ func Of(root host.Root, policy config.Config, store shield.Store, ledger *shield
 		}
 		status.Grants = append(status.Grants, view(root, store, ledger, plan, grant))
 	}
-	status.Pods = podsOf(status.Grants)
+	status.Pods, status.Shared = podsOf(status.Grants), sharedOf(root, ledger)
 	status.Bandwidth, err = bandwidths(root, store, ledger, sample)
 	return status, err
 }
@@ -133,7 +137,7 @@ func view(root host.Root, store shield.Store, ledger *shield.Ledger, plan []shie
 	limits = append(limits, pageLimits(root, ledger, grant)...)
 	shown := Grant{
 		ID: grant.ID, Root: grant.Root, Name: grant.Name, Class: grant.Class, CPUs: grant.CPUs, Idle: grant.Idle, Mems: grant.Mems,
-		Policy: grant.PolicyText(), Level: grant.Level, Power: grant.Power, PID: grant.Owner.PID, State: state, Budget: grant.Budget, ExecCPUs: grant.ExecCPUs, Ordinary: grant.Ordinary, HugePages: grant.HugePages,
+		Policy: grant.PolicyText(), Level: grant.Level, Power: grant.Power, PID: grant.Owner.PID, State: state, Budget: grant.Budget, ExecCPUs: grant.ExecCPUs, Ordinary: grant.Ordinary, From: grant.From, HugePages: grant.HugePages,
 		Created: grant.Created.Format("2006-01-02T15:04:05Z"), Limits: limits,
 	}
 	addThreads(root, store, grant, &shown)

@@ -31,7 +31,7 @@ func Repair(root host.Root, session *shield.Session, classes map[string]shield.C
 		return report, mended, err
 	}
 	cameBack := false
-	for _, grant := range whole(root, session.Ledger) { // last: a real-time policy rests on a budget
+	for _, grant := range append(whole(root, session.Ledger), sharedGrants(root, session.Ledger)...) { // last: a real-time policy rests on a budget
 		cameBack = mendThreads(root, grant, ceilingOf(grant, classes), note) || cameBack
 	}
 	if !cameBack {

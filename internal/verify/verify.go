@@ -47,14 +47,16 @@ type Promise struct {
 
 // Container is a live grant with its promises.
 type Container struct {
-	ID       string      `json:"id"`
-	Root     string      `json:"root"`
-	Name     string      `json:"name"`
-	Class    string      `json:"class"`
-	CPUs     shield.CPUs `json:"cpus"`
-	PID      int         `json:"pid"`
-	State    string      `json:"state"`
-	Promises []Promise   `json:"promises"`
+	ID    string      `json:"id"`
+	Root  string      `json:"root"`
+	Name  string      `json:"name"`
+	Class string      `json:"class"`
+	CPUs  shield.CPUs `json:"cpus"`
+	PID   int         `json:"pid"`
+	State string      `json:"state"`
+	// Shared: it has no CPUs of its own, and CPUs are those that it may run on.
+	Shared   bool      `json:"shared,omitempty"`
+	Promises []Promise `json:"promises"`
 	// Interference is what has arrived on its CPUs since it got them. It is no promise.
 	Interference *interference.Delta `json:"interference,omitempty"`
 }
@@ -126,7 +128,12 @@ func (j Job) look(ids []string) (*Report, error) {
 		grant := ledger.Grant(shield.Key{Root: shown.Root, ID: shown.ID})
 		report.Containers = append(report.Containers, j.container(*grant, shown))
 	}
-	if err := unknownID(ids, now.Grants, j.Store.Dir); err != nil {
+	for _, shown := range now.Shared {
+		if len(ids) == 0 || named(ids, status.Grant{ID: shown.ID, Name: shown.Name}) {
+			report.Containers = append(report.Containers, j.shared(ledger, shown))
+		}
+	}
+	if err := unknownID(ids, now, j.Store.Dir); err != nil {
 		return nil, err
 	}
 	report.count()
@@ -219,11 +226,14 @@ func named(ids []string, grant status.Grant) bool {
 	return false
 }
 
-func unknownID(ids []string, grants []status.Grant, dir string) error {
+func unknownID(ids []string, now *status.Status, dir string) error {
 	for _, id := range ids {
 		found := false
-		for _, grant := range grants {
+		for _, grant := range now.Grants {
 			found = found || named([]string{id}, grant)
+		}
+		for _, shared := range now.Shared {
+			found = found || named([]string{id}, status.Grant{ID: shared.ID, Name: shared.Name})
 		}
 		if !found {
 			return fmt.Errorf("the ledger in %s knows no shielded container %q: rtshield status lists them", dir, id)

@@ -88,11 +88,11 @@ func TestAContainerIsNamedAsEnginesPrintIt(t *testing.T) {
 				count++
 			}
 		}
-		if err := unknownID([]string{given}, grants, "/state"); count != want || (err == nil) != (want > 0) {
+		if err := unknownID([]string{given}, &status.Status{Grants: grants}, "/state"); count != want || (err == nil) != (want > 0) {
 			t.Errorf("%q names %d, want %d; %v", given, count, want, err)
 		}
 	}
-	if err := unknownID([]string{"web", "db"}, grants, "/state"); err == nil || !strings.Contains(err.Error(), `"db"`) || strings.Contains(err.Error(), "\n") {
+	if err := unknownID([]string{"web", "db"}, &status.Status{Grants: grants}, "/state"); err == nil || !strings.Contains(err.Error(), `"db"`) || strings.Contains(err.Error(), "\n") {
 		t.Errorf("one of two is unknown: %v", err)
 	}
 }
