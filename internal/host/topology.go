@@ -40,6 +40,21 @@ const (
 // Online gives the CPUs that are online.
 func (r Root) Online() (cpuset.CPUSet, error) { return r.cpuList(cpuDir, "online") }
 
+// Isolated gives the CPUs of the boot options isolcpus= and nohz_full=.
+func (r Root) Isolated() (isolated cpuset.CPUSet, err error) {
+	for _, file := range []string{"isolated", "nohz_full"} {
+		// nohz_full is absent without CONFIG_NO_HZ_FULL and reads "(null)" without the option (until 6.1).
+		text, err := r.Read(cpuDir, file)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return isolated, fmt.Errorf("isolated CPUs: %w", err)
+		}
+		if set, err := cpuset.Parse(strings.TrimSpace(text)); err == nil {
+			isolated = isolated.Union(set)
+		}
+	}
+	return isolated, nil
+}
+
 // Topology reads what a layout takes: which CPUs are online and isolated, and the first core. Only the list of online
 // CPUs has to be there. Cores and Domains add the rest for those CPUs that matter.
 func (r Root) Topology() (Topology, error) {
@@ -48,15 +63,8 @@ func (r Root) Topology() (Topology, error) {
 		return Topology{}, fmt.Errorf("online CPUs: %w", err)
 	}
 	topo := Topology{Online: online}
-	for _, file := range []string{"isolated", "nohz_full"} {
-		// nohz_full is absent without CONFIG_NO_HZ_FULL and reads "(null)" without the option (until 6.1).
-		text, err := r.Read(cpuDir, file)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return Topology{}, fmt.Errorf("isolated CPUs: %w", err)
-		}
-		if set, err := cpuset.Parse(strings.TrimSpace(text)); err == nil {
-			topo.Isolated = topo.Isolated.Union(set)
-		}
+	if topo.Isolated, err = r.Isolated(); err != nil {
+		return Topology{}, err
 	}
 	if cpus := online.List(); len(cpus) > 0 {
 		core, err := r.siblings(cpus[0], online)

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -39,8 +40,13 @@ func observePower(root host.Root, ledger *shield.Ledger, seen shield.Observation
 	for _, grant := range ledger.Grants {
 		for _, cpu := range grant.CPUs.List() {
 			for _, kind := range []shield.Kind{shield.WakeLatency, shield.FairServer} {
-				if grant.Power.Wish(kind) != "" {
-					observeOfCPU(root, seen, shield.Knob{Kind: kind, Name: strconv.Itoa(cpu)}, true)
+				if grant.Power.Wish(kind) == "" {
+					continue
+				}
+				knob := shield.Knob{Kind: kind, Name: strconv.Itoa(cpu)}
+				observeOfCPU(root, seen, knob, true)
+				if _, changed := ledger.Baselines[knob.String()]; kind == shield.FairServer && !changed {
+					keepFairServer(root, seen, knob)
 				}
 			}
 			if grant.Power.WantsFrequency() {
@@ -53,6 +59,19 @@ func observePower(root host.Root, ledger *shield.Ledger, seen shield.Observation
 	}
 	for _, knob := range ledger.Noted(shield.Governor, shield.MinFreq, shield.Preference) {
 		observePolicy(root, seen, knob.Name)
+	}
+}
+
+// errForGood is why the fair server of a CPU of isolcpus= is left alone. 6.12 was seen to take another runtime, and to refuse
+// the former one, EBUSY, until the next boot.
+var errForGood = errors.New("CPUs of isolcpus= may not get theirs back: device or resource busy")
+
+// keepFairServer leaves alone what may be changed for good.
+func keepFairServer(root host.Root, seen shield.Observation, knob shield.Knob) {
+	state := seen.Values[knob]
+	if isolated, err := root.Isolated(); err == nil && !state.Gone && !isolated.Intersection(state.CPUs).IsEmpty() {
+		state.Fixed = errForGood.Error()
+		seen.Values[knob] = state
 	}
 }
 

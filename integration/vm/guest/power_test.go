@@ -195,7 +195,7 @@ func TestTheFairServerOfAGrantedCPUCanBeTurnedOff(t *testing.T) {
 			r.Skip("the fair server came with Linux 6.12")
 		}
 		limits := fmt.Sprint(r.grant("a").Limits)
-		// Always on a CPU of isolcpus=; and 6.12 was seen to, for good, after other real-time bandwidth was in partitions.
+		// Left alone on a CPU of isolcpus=; and 6.12 was seen to refuse, for good, after other real-time bandwidth was in partitions.
 		if text(r, server) != "0" || isolated(r) {
 			r.contains("limits", limits, "CPU 5 cannot have fair_server off", "device or resource busy")
 			r.Log("limit: the kernel does not turn off the fair server of this CPU (EBUSY)")
