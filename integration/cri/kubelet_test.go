@@ -16,16 +16,16 @@ import (
 // among is a class that may be shared.
 const among = "[class.among]\npolicy = \"fifo\"\npriority = 20\nmax_priority = 30\nshared = true\n"
 
-// node is a kubelet whose CPU manager is static: what it remembers, and the pods that it makes.
-type node struct {
+// cpuManager is a kubelet whose CPU manager is static: what it remembers, and the pods that it makes.
+type cpuManager struct {
 	*testing.T
 	given map[string]map[string]string // CPUs by pod and container
 }
 
 // staticNode makes the policy follow one until the test is over.
-func staticNode(t *testing.T) *node {
+func staticNode(t *testing.T) *cpuManager {
 	t.Helper()
-	n := &node{t, map[string]map[string]string{}}
+	n := &cpuManager{t, map[string]map[string]string{}}
 	dir := engine.Path("kubelet")
 	t.Cleanup(func() {
 		if err := engine.RemoveCgroups("/kubepods"); err != nil {
@@ -49,7 +49,7 @@ func staticNode(t *testing.T) *node {
 }
 
 // pool are the CPUs that no container has alone.
-func (n *node) pool() string {
+func (n *cpuManager) pool() string {
 	pool := engine.online
 	for _, entries := range n.given {
 		for _, cpus := range entries {
@@ -60,7 +60,7 @@ func (n *node) pool() string {
 }
 
 // remember writes cpu_manager_state, as the kubelet does before it creates a pod's containers.
-func (n *node) remember() {
+func (n *cpuManager) remember() {
 	n.Helper()
 	text, err := json.Marshal(map[string]any{"policyName": "static", "defaultCpuSet": n.pool(), "entries": n.given, "checksum": 0})
 	if err == nil {
@@ -72,7 +72,7 @@ func (n *node) remember() {
 }
 
 // run starts a pod, of which some containers have the shielded CPU alone. qos is its directory: empty for Guaranteed.
-func (n *node) run(handler, qos string, annotations map[string]string, exclusive ...string) *pod {
+func (n *cpuManager) run(handler, qos string, annotations map[string]string, exclusive ...string) *pod {
 	n.Helper()
 	config := sandbox(annotations, n.TempDir())
 	uid := config.Metadata.Uid
@@ -86,7 +86,7 @@ func (n *node) run(handler, qos string, annotations map[string]string, exclusive
 }
 
 // forget ends a pod.
-func (n *node) forget(p *pod) {
+func (n *cpuManager) forget(p *pod) {
 	n.Helper()
 	p.remove()
 	delete(n.given, p.config.Metadata.Uid)
@@ -112,12 +112,12 @@ func (p *pod) tried(resources *cri.LinuxContainerResources) error {
 }
 
 // fraction is what the kubelet gives a container with half a CPU: CPU time, and the shared pool.
-func (n *node) fraction() *cri.LinuxContainerResources {
+func (n *cpuManager) fraction() *cri.LinuxContainerResources {
 	return &cri.LinuxContainerResources{CpuShares: 512, CpuQuota: 50000, CpuPeriod: 100000, CpusetCpus: n.pool(), MemoryLimitInBytes: 64 << 20}
 }
 
 // requestless is what it gives one that requests nothing, such as a debug container.
-func (n *node) requestless() *cri.LinuxContainerResources {
+func (n *cpuManager) requestless() *cri.LinuxContainerResources {
 	return &cri.LinuxContainerResources{CpuShares: 2, CpuPeriod: 100000, CpusetCpus: n.pool()}
 }
 

@@ -39,14 +39,14 @@ func TestStatusShowsTheGrantedCPUWithItsContainer(t *testing.T) {
 		if out := r.Must(r.Shield("status", "--prometheus", "--output", file)).Stdout; out != "" {
 			r.Errorf("beside the file, status printed %q", out)
 		}
-		measured(r, file, before, statusOf(r))
+		heldToStatus(r, file, before, statusOf(r))
 		r.End("web")
 		has(r, "status", r.Must(r.Shield("status")).Stdout, "│  0 = housekeeping │  1 · free")
 	})
 }
 
-// measured holds a file of metrics to what status says before and after it was written.
-func measured(r *rig.Rig, file string, before, after status.Status) {
+// heldToStatus holds a file of metrics to what status says before and after it was written.
+func heldToStatus(r *rig.Rig, file string, before, after status.Status) {
 	r.Helper()
 	text, err := os.Open(file)
 	if err != nil {
