@@ -59,7 +59,9 @@ func watch(program string) (*watcher, error) {
 
 // receive ends once total was called and no event is left.
 func (w *watcher) receive() {
-	for ended := false; w.err == nil; {
+	defer close(w.end)
+	defer w.events.Close()
+	for w.err == nil {
 		var events []procevents.Event
 		events, w.err = w.events.Read()
 		for _, event := range events {
@@ -68,19 +70,13 @@ func (w *watcher) receive() {
 		if len(events) > 0 {
 			continue
 		}
-		if ended {
-			break
-		}
 		select {
 		case <-w.stop:
-			ended = true // the last event may be on its way
-			time.Sleep(20 * time.Millisecond)
+			return
 		default:
 			_, _ = unix.Poll([]unix.PollFd{{Fd: int32(w.events.FD), Events: unix.POLLIN}}, 20)
 		}
 	}
-	w.events.Close()
-	close(w.end)
 }
 
 func (w *watcher) event(event procevents.Event) {
@@ -101,6 +97,7 @@ func (w *watcher) event(event procevents.Event) {
 }
 
 func (w *watcher) total() (time.Duration, error) {
+	time.Sleep(20 * time.Millisecond) // the last event may be on its way
 	close(w.stop)
 	<-w.end
 	return w.sum, w.err

@@ -39,7 +39,7 @@ var SystemdMatrix = []Variant{
 }
 
 // BootLimit bounds one VM, from qemu's start to its end. The tests in it have what is left after the kernel's start. Most
-// take five minutes where two run at once on two CPUs; a machine of half that speed is no failure.
+// take ten to twenty minutes where two run at once on two CPUs; a machine that is slower is no failure.
 const BootLimit = 35 * time.Minute
 
 // qemuArgs: 8 CPUs as 2 sockets of 2 cores of 2 threads, each socket a NUMA node. The disks have a queue for each CPU,

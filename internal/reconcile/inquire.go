@@ -63,7 +63,7 @@ func noFairServer(root host.Root, booted cpuset.CPUSet, layout shield.Layout, te
 	if isolated := own.Intersection(booted); !isolated.IsEmpty() { // seen on 6.12: it took 400 ms, and not 50 again
 		return fmt.Sprintf("the kernel may not take back what it gives the fair server of a CPU of isolcpus= (%s)", isolated)
 	}
-	for _, cpu := range terms.Explicit.Union(layout.Pool.CPUSet).List() {
+	for _, cpu := range own.List() {
 		if _, err := root.Read(power.FairServer(cpu)); err != nil {
 			return power.NoFairServer(root).Error()
 		}

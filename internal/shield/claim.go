@@ -7,6 +7,8 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+
+	"k8s.io/utils/cpuset"
 )
 
 // chooseClaim reads irq-claim, "eth1-rx-*, nvme0q3". The class says which interrupts its containers may have.
@@ -92,6 +94,17 @@ func sortedNumbers(interrupts map[int][]string) []int {
 	}
 	sort.Ints(numbers)
 	return numbers
+}
+
+// claimed gives the numbers of the interrupts that some grant claims.
+func claimed(ledger *Ledger, seen Observation) cpuset.CPUSet {
+	var numbers []int
+	for number, names := range seen.Interrupts {
+		if _, there := seen.Masks[Knob{IRQ, strconv.Itoa(number)}]; there && ledger.claimant(names) != nil {
+			numbers = append(numbers, number)
+		}
+	}
+	return cpuset.New(numbers...)
 }
 
 // claimedBy gives the grant that an interrupt knob belongs to, nil for none.

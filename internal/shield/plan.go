@@ -200,12 +200,6 @@ func planMasks(ledger *Ledger, seen Observation) []Setting {
 	interrupts := newLesser(lists, ledger.Away(), ledger.Housekeeping.CPUSet, seen.Online)
 	others := newLesser(lists, held, ledger.Housekeeping.CPUSet, seen.Online)
 	var settings []Setting
-	var claimed []int
-	for knob := range seen.Masks {
-		if number, err := strconv.Atoi(knob.Name); err == nil && claimedBy(ledger, seen, knob) != nil {
-			claimed = append(claimed, number)
-		}
-	}
 	for knob, now := range seen.Masks {
 		recorded, known := ledger.Baselines[knob.String()]
 		baseline := now
@@ -227,7 +221,7 @@ func planMasks(ledger *Ledger, seen Observation) []Setting {
 		case knob.Kind == Irqbalance: // the one that holds what is left out
 			setting.Want = lists.Set(baseline).Union(ledger.Away()).String()
 		case knob.Kind == IrqbalanceAlone:
-			setting.Want = lists.Set(baseline).Union(cpuset.New(claimed...)).String()
+			setting.Want = lists.Set(baseline).Union(claimed(ledger, seen)).String()
 		case baseline == "" && !held.IsEmpty() && seen.Fixed[knob] != "" && knob.Kind != Cpuset && knob.Kind != AllowedCPUs: // it cannot be read
 			setting.Want = seen.Online.Difference(held).String()
 		default:

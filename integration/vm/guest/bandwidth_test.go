@@ -73,7 +73,7 @@ func (r *rig) sampled(id, sample string) status.Bandwidth {
 func TestHalfACPUIsHalfACPU(t *testing.T) {
 	onRunc(t, func(r *rig) {
 		if release := text(r, "/proc/sys/kernel/osrelease"); strings.HasPrefix(release, "6.1.") || strings.HasPrefix(release, "6.12.") {
-			r.Skip("before Linux 6.18 a PREEMPT_RT kernel may hang once a thread is out of quota: docs/bandwidth.md")
+			r.Skip("elsewhere: before Linux 6.18 a PREEMPT_RT kernel may hang once a thread is out of quota: docs/bandwidth.md")
 		}
 		r.begin("run", "half", annotate("cpu-bandwidth", "50%"), spins)
 		if _, err := os.Stat(r.ledger); err == nil || r.bound("half") != "50000 100000" {

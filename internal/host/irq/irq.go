@@ -90,8 +90,8 @@ func Effective(root host.Root, number int) (cpuset.CPUSet, error) {
 	return cpuset.Parse(text)
 }
 
-// SetAffinity sends an interrupt to the CPUs of a list from now on, and gives what the kernel says it has. Errors wrap
-// ErrManaged or ErrNoVector where that is the cause.
+// SetAffinity sends an interrupt to the CPUs of a list from now on, and gives what the kernel says it has, "" where it does not
+// say. Errors wrap ErrManaged or ErrNoVector where that is the cause.
 func SetAffinity(root host.Root, number int, list string) (now string, err error) {
 	now, err = root.Exchange(list, "proc/irq", strconv.Itoa(number), "smp_affinity_list")
 	switch {

@@ -94,11 +94,15 @@ func Ban(root host.Root, name string, cpus cpuset.CPUSet) error {
 		list = "NULL"
 	}
 	// The blank ends the list: irqbalance 1.8 does not.
-	request := "settings cpus " + list + " "
+	return tell(root, pid, "settings cpus "+list+" ", "CPU "+list+" is")
+}
+
+// tell sends a request that irqbalance does not answer. what names its contents, should it be too long.
+func tell(root host.Root, pid int, request, what string) error {
 	if len(request) > longest {
-		return fmt.Errorf("irqbalance takes no more than %d characters, and CPU %s is longer", longest, list)
+		return fmt.Errorf("irqbalance takes no more than %d characters, and %s longer", longest, what)
 	}
-	_, err = ask(root, pid, request)
+	_, err := ask(root, pid, request)
 	return err
 }
 
@@ -119,11 +123,7 @@ func LeaveAlone(root host.Root, name string, numbers cpuset.CPUSet) error {
 	if request += "0 "; numbers.IsEmpty() {
 		request = "settings ban irqs NONE"
 	}
-	if len(request) > longest {
-		return fmt.Errorf("irqbalance takes no more than %d characters, and interrupts %s are longer", longest, numbers)
-	}
-	_, err = ask(root, pid, request)
-	return err
+	return tell(root, pid, request, "interrupts "+numbers.String()+" are")
 }
 
 // alive gives the pid in a name.
