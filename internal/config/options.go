@@ -33,7 +33,7 @@ func Options(c shield.Class) []Option {
 	if c.Policy == shield.Deadline {
 		list = append(list, Option{"deadline", c.Deadline.String()})
 	}
-	list = append(list, Option{"cpus", c.CPUs}, Option{"max_cpus", c.MaxCPUs}, Option{"smt", c.SMT}, Option{"numa", c.NUMA}, Option{"near", c.Near.String()},
+	list = append(list, Option{"cpus", c.CPUs}, Option{"max_cpus", c.MaxCPUs}, Option{"shared", c.Shared}, Option{"smt", c.SMT}, Option{"numa", c.NUMA}, Option{"near", c.Near.String()},
 		Option{"partition", c.Partition}, Option{"irq", c.IRQ}, Option{"irq_claim", append([]string{}, c.IRQClaim...)}, Option{"require_level", c.RequireLevel},
 		Option{"rtprio", wish(c.RTPrio)}, Option{"memlock", wish(c.Memlock)})
 	if c.Policy.HasPriority() {

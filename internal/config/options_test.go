@@ -57,6 +57,10 @@ deadline = "200us/1ms/1ms"
 policy = "other"
 nice = -5
 exec_cpus = "housekeeping"
+
+[class.pool]
+policy = "rr"
+shared = true
 `
 
 func TestTheOptionsOfAClassMakeThatClassAgain(t *testing.T) {
