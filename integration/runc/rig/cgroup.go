@@ -13,7 +13,9 @@ import (
 )
 
 // CgroupParent is the cgroup that holds the tests' containers: two levels, so that budgets have ancestors to go through.
-const CgroupParent = "/rtshield-test/a"
+const CgroupParent = "/" + top + "/a"
+
+const top = "rtshield-test"
 
 const cgroupMount = "/sys/fs/cgroup"
 
@@ -91,9 +93,8 @@ func parents(mount string) func(func(string) bool) {
 func removeCgroups() error {
 	var problems []error
 	for _, mount := range hierarchies() {
-		top := filepath.Join(mount, strings.Split(CgroupParent, "/")[1])
 		var dirs []string
-		_ = filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
+		_ = filepath.WalkDir(filepath.Join(mount, top), func(path string, entry fs.DirEntry, err error) error {
 			if err == nil && entry.IsDir() {
 				dirs = append(dirs, path)
 			}

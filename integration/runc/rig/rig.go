@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 
@@ -69,12 +68,12 @@ func New(t testing.TB, runc string, options testhost.Options) *Rig {
 	if online, err := os.ReadFile("/sys/devices/system/cpu/online"); err != nil || string(online) != "0-1\n" {
 		t.Skipf("these tests are written for a host of two CPUs, where CPU 1 is the whole shield; this one has %q, %v", online, err)
 	}
+	removeLeft(t)
 	testhost.HostUnchanged(t)
 	if err := adoptOrphans(); err != nil {
 		t.Fatal(err)
 	}
-	// Not t.TempDir: its long names would not fit into a socket's path.
-	dir, err := os.MkdirTemp("", "rtshield-runc-")
+	dir, err := os.MkdirTemp("", dirName)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,16 +120,7 @@ func (r *Rig) tidy() {
 	}
 	r.Restore()
 	r.Eventual(removeCgroups)
-	policies, _ := filepath.Glob(r.Dir + "/*.toml")
-	for _, policy := range policies {
-		left, _ := filepath.Glob(Pointer(policy) + "*") // with those of killed processes
-		for _, link := range append(left, strings.Replace(Pointer(policy), "delegate-", "exec-", 1)) {
-			_ = os.Remove(link)
-		}
-	}
-	if err := os.RemoveAll(r.Dir); err != nil {
-		r.Error(err)
-	}
+	r.removeDir(r.Dir)
 }
 
 // Eventual waits for what the kernel does on its own time.
