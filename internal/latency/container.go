@@ -6,6 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/rtshield/rtshield/internal/host"
+	"github.com/rtshield/rtshield/internal/host/rt"
 )
 
 type object = map[string]any
@@ -58,6 +61,13 @@ func makeRoot(dir, program string) ([]object, error) {
 	), nil
 }
 
+// unpinned answers cyclictest, which pins its thread to one CPU whatever it is told (2.4, with libnuma), that this was done:
+// where a container's threads may run is for its runtime to say.
+var unpinned = object{
+	"defaultAction": "SCMP_ACT_ALLOW",
+	"syscalls":      []object{{"names": []string{"sched_setaffinity"}, "action": "SCMP_ACT_ERRNO", "errnoRet": 0}},
+}
+
 // bundle is what differs between the containers.
 type bundle struct {
 	dir         string
@@ -65,16 +75,25 @@ type bundle struct {
 	cpus        string // linux.resources.cpu.cpus; empty for all
 	cgroup      string
 	annotations map[string]string
+	// plain: of a container under SCHED_OTHER, cyclictest 2.4 wants to know at its start that it could run under FIFO, too.
+	plain bool
 }
 
 // write makes the bundle. The containers share the host's network: making and removing one each time is work for the
 // kernel that would be measured.
 func (b bundle) write(rootfs string, mounts []object) error {
 	capabilities := []string{"CAP_IPC_LOCK"} // cyclictest locks its memory
-	resources := object{"devices": []object{{"allow": false, "access": "rwm"}}}
+	cpu := object{}
 	if b.cpus != "" {
-		resources["cpu"] = object{"cpus": b.cpus}
+		cpu["cpus"] = b.cpus
 	}
+	if b.plain {
+		capabilities = append(capabilities, "CAP_SYS_NICE")
+		if hasBudgets() {
+			cpu["realtimeRuntime"] = 1000 // of a second
+		}
+	}
+	resources := object{"devices": []object{{"allow": false, "access": "rwm"}}, "cpu": cpu}
 	config := object{
 		"ociVersion": "1.0.2",
 		"process": object{
@@ -89,6 +108,7 @@ func (b bundle) write(rootfs string, mounts []object) error {
 		"linux": object{
 			"cgroupsPath": b.cgroup,
 			"resources":   resources,
+			"seccomp":     unpinned,
 			"namespaces":  []object{{"type": "pid"}, {"type": "ipc"}, {"type": "uts"}, {"type": "mount"}},
 		},
 	}
@@ -103,4 +123,14 @@ func (b bundle) write(rootfs string, mounts []object) error {
 		return fmt.Errorf("bundle: %w", err)
 	}
 	return nil
+}
+
+// hasBudgets says whether a cgroup needs a budget for FIFO (CONFIG_RT_GROUP_SCHED, cgroup v1).
+func hasBudgets() bool {
+	place, found, err := host.System.Controller(os.Getpid(), "cpu")
+	if err != nil || !found {
+		return false
+	}
+	_, _, err = rt.Budget(host.System, place.Dir)
+	return err == nil
 }

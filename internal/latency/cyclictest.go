@@ -39,13 +39,17 @@ func cyclictestVersion(path string) string {
 // arguments are what cyclictest is called with: one thread that sleeps until the next multiple of interval. Nothing about
 // the host is tuned by it; whether CPUs may sleep is for us to say.
 func arguments(program string, interval, length time.Duration, policy shield.Policy, priority int) []string {
-	return []string{
+	args := []string{
 		program, "--quiet", "--default-system", "--mlockall", "--threads=1",
 		"--histogram=" + strconv.Itoa(counted),
 		"--interval=" + strconv.FormatInt(interval.Microseconds(), 10),
 		"--duration=" + strconv.FormatInt(int64(length/time.Second), 10),
-		"--policy=" + string(policy), "--priority=" + strconv.Itoa(priority),
+		"--policy=" + string(policy),
 	}
+	if policy.HasPriority() { // any priority, also 0, makes it FIFO (cyclictest 2.4)
+		args = append(args, "--priority="+strconv.Itoa(priority))
+	}
+	return args
 }
 
 // parseHistogram reads what `cyclictest --histogram` prints, for one thread: lines of µs and how many, then a summary in

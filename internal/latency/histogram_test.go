@@ -177,6 +177,9 @@ func TestCyclictestIsToldToTuneNothingAndToRunAsTheClass(t *testing.T) {
 			t.Errorf("no %s in %s", word, line)
 		}
 	}
+	if line := strings.Join(arguments("cyclictest", time.Millisecond, time.Second, shield.Other, 0), " "); strings.Contains(line, "priority") {
+		t.Errorf("any priority makes it FIFO: %s", line)
+	}
 }
 
 func TestTheConditionsNameTheHost(t *testing.T) {

@@ -123,8 +123,8 @@ func (s *session) prepare() error {
 		s.ways[i].comm = filepath.Base(s.Cyclictest)[:min(15, len(filepath.Base(s.Cyclictest)))] // TASK_COMM_LEN
 	}
 	return errors.Join(
-		bundle{dir: plain.bundle, args: ordinary, cgroup: s.cgroup("plain")}.write(s.rootfs, s.mounts),
-		bundle{dir: pinned.bundle, args: ordinary, cgroup: s.cgroup("pinned"), cpus: grant.CPUs.String()}.write(s.rootfs, s.mounts),
+		bundle{dir: plain.bundle, plain: true, args: ordinary, cgroup: s.cgroup("plain")}.write(s.rootfs, s.mounts),
+		bundle{dir: pinned.bundle, plain: true, args: ordinary, cgroup: s.cgroup("pinned"), cpus: grant.CPUs.String()}.write(s.rootfs, s.mounts),
 	)
 }
 
