@@ -32,14 +32,14 @@ var groups = []struct {
 	checks []func(*view) []Finding
 }{
 	{"CPUs", []func(*view) []Finding{pool, siblings, isolated, tick}},
-	{"kernel", []func(*view) []Finding{preemption, realTime, throttling, fairServer, events, lockdown}},
+	{"kernel", []func(*view) []Finding{preemption, realTime, rcuThreads, throttling, quotas, fairServer, events, lockdown}},
 	{"cgroups", []func(*view) []Finding{hierarchy, partition, ledger}},
 	{"interrupts", []func(*view) []Finding{managed, balancer}},
 	{"power", []func(*view) []Finding{sleepStates, frequency}},
 	{"time", []func(*view) []Finding{clock, hypervisor, smis}},
 	{"memory", []func(*view) []Finding{swap, hugePages, balancing}},
 	{"services", []func(*view) []Finding{services}},
-	{"runtimes", []func(*view) []Finding{delegates, rlimits, engines}},
+	{"runtimes", []func(*view) []Finding{delegates, rlimits, engines, node}},
 }
 
 // Look makes the report. It changes nothing that it does not put back; what it tries takes the ledger's lock.

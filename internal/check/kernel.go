@@ -95,6 +95,46 @@ func (v *view) withoutGroups(budgets bool) []string {
 	return []string{"take a kernel without CONFIG_RT_GROUP_SCHED, or boot with cgroup v1"}
 }
 
+// rcuPriority is the priority of RCU's threads, which is set at boot.
+const rcuPriority = "/sys/module/rcutree/parameters/kthread_prio"
+
+// rcuThreads: on PREEMPT_RT, RCU waits for threads of its own, and raises to their priority whom it waits for.
+func rcuThreads(v *view) []Finding {
+	if !v.class.Policy.HasPriority() || platform.ReadPreemption(v.Root, v.config).Model != "rt" {
+		return nil
+	}
+	f := Finding{Name: "RCU threads", Mark: Good, Looked: []string{rcuPriority}}
+	text, err := v.Root.Read(rcuPriority)
+	priority, errNumber := strconv.Atoi(text)
+	if err = errors.Join(err, errNumber); err != nil {
+		return unread(f.Name, f.Looked, err)
+	}
+	ours := v.class.Priority
+	f.Found = fmt.Sprintf("they run at FIFO %d, class %s at %d", priority, v.class.Name, ours)
+	if priority <= ours {
+		f.Mark = Limit
+		f.Why = "a container's thread that never sleeps starves them, and an ordinary thread beside it (exec) that is interrupted while RCU waits for it " +
+			"hangs whoever waits for RCU, on the whole host, until the container's thread sleeps"
+		f.Do = []string{fmt.Sprintf("where programs poll: [class.%s] exec_cpus = \"housekeeping\"", v.class.Name)}
+		f.Boot = fmt.Sprintf("rcutree.kthread_prio=%d", min(ours+1, 99))
+	}
+	return one(f)
+}
+
+// quotas: see docs/bandwidth.md.
+func quotas(v *view) []Finding {
+	if platform.ReadPreemption(v.Root, v.config).Model != "rt" {
+		return nil
+	}
+	f := Finding{Name: "CPU quotas", Mark: Good, Looked: []string{"/proc/sys/kernel/osrelease"}, Found: "a thread is stopped for its quota only on its way out of the kernel (Linux 6.18)"}
+	if !v.Root.AtLeast(6, 18) {
+		f.Mark, f.Found = Limit, "a thread may be stopped for its quota while it holds a lock of the kernel's (PREEMPT_RT before Linux 6.18)"
+		f.Why = "the timer threads that would give it quota again may wait for that lock: the whole host hangs"
+		f.Do = []string{"give no container a CPU quota here (docker run --cpus, limits.cpu, annotation cpu-bandwidth)", "or take Linux 6.18 or later"}
+	}
+	return one(f)
+}
+
 func throttling(v *view) []Finding {
 	f := Finding{Name: "RT throttling", Mark: Good, Looked: []string{"/proc/sys/kernel/sched_rt_runtime_us", "/proc/sys/kernel/sched_rt_period_us"}}
 	runtime, period, err := rt.Throttle(v.Root)

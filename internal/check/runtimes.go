@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/rtshield/rtshield/internal/engine"
 	"github.com/rtshield/rtshield/internal/host"
+	"github.com/rtshield/rtshield/internal/kubelet"
 	"github.com/rtshield/rtshield/internal/shield"
 	"github.com/rtshield/rtshield/internal/verify"
 )
@@ -110,6 +112,40 @@ func rlimits(v *view) []Finding {
 		f.Do = []string{"give the engine CAP_SYS_RESOURCE (LimitRTPRIO=, LimitMEMLOCK= of its service), or start it with the limits raised"}
 	}
 	return one(f)
+}
+
+// node: what the kubelet of this host and rtshield both count on.
+func node(v *view) []Finding {
+	spec := v.Policy.Layout
+	dir := cmp.Or(spec.Kubelet, shield.DefaultKubelet)
+	f := Finding{Name: "kubelet", Mark: Good, Looked: []string{dir + "/cpu_manager_state", "its configuration"}}
+	theirs, err := kubelet.Load(v.Root, spec.Kubelet)
+	switch {
+	case err != nil && v.Privilege != nil:
+		return unread(f.Name, f.Looked, v.Privilege)
+	case err != nil:
+		f.Mark, f.Found, f.Why = Fail, err.Error(), "without it nobody knows which CPUs are free"
+		f.Do = []string{fmt.Sprintf("mend it, or set [layout] cpus_from = %q", shield.FromRtshield)}
+		return one(f)
+	case theirs == kubelet.Node{}:
+		return nil
+	}
+	at := kubelet.Compare(theirs, kubelet.Ours{
+		Layout: v.layout, CPUsFrom: spec.CPUsFrom, Grants: v.ledger.Grants, Topology: v.facts.Topology, Threads: v.class.SMT != shield.SMTPrefer,
+	})
+	var findings []Finding
+	for _, odd := range at {
+		mark := Limit
+		if odd.Grave {
+			mark = Fail
+		}
+		findings = append(findings, Finding{Name: f.Name, Mark: mark, Looked: f.Looked, Found: odd.What, Why: odd.Why, Do: []string{odd.Help}})
+	}
+	if len(findings) == 0 {
+		f.Found = "it counts on no CPU that rtshield counts on"
+		findings = one(f)
+	}
+	return findings
 }
 
 // engines: those on this host, and whether they know a runtime that is this program.
