@@ -16,7 +16,8 @@ STATIC := CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags '-s -w'
 TAGS := urfave_cli_no_docs
 
 # One at a time on a host: the suites take the same lock (integration/testhost).
-ALONE := flock /run/rtshield-tests.lock
+# -o: what a test leaves running for a while must not hold it.
+ALONE := flock -o /run/rtshield-tests.lock
 
 # Packages whose tests touch no kernel setting run under the race detector and in
 # parallel; all others share the one host and take turns (-p 1).
