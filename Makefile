@@ -27,7 +27,7 @@ OTHER = $(shell $(GO) list ./... | grep -vE '/(internal|spec|runtime)(/|$$)')
 # Prerequisites below are an order (setup, then build), also under make -j.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup build runc containerd image image-programs k8stest demo latency test vmtest vmtest-systemd fuzz bench lint fmt fmt-check clean install uninstall
+.PHONY: help setup build runc containerd image image-programs k8stest demo latency test vmtest vmtest-systemd fuzz reference bench lint fmt fmt-check clean install uninstall
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -104,6 +104,9 @@ FUZZTIME ?= 10m
 
 fuzz: ## run every fuzz target for FUZZTIME=10m, one line each
 	@GO=$(GO) scripts/fuzz.sh $(FUZZTIME) $(PATTERN)
+
+reference: ## write docs/reference.md from the code
+	$(GO) test -count=1 ./internal/manual -run TheReference -args -update
 
 bench: setup build runc ## time rtshield against plain runc, in pairs (as root)
 	@$(STATIC) -o $(BIN)/bench ./integration/bench

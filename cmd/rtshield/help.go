@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/rtshield/rtshield/internal/config"
+	"github.com/rtshield/rtshield/internal/config/location"
 	"github.com/rtshield/rtshield/internal/manual"
 	"github.com/rtshield/rtshield/internal/shield"
 	"github.com/rtshield/rtshield/internal/terminal"
@@ -21,6 +22,7 @@ var topics = []struct {
 	{"annotations", "what a container may ask for", helpAnnotations},
 	{"classes", "the classes of this host, with their defaults and ceilings", helpClasses},
 	{"levels", "how strongly others are kept off a container's CPUs", helpLevels},
+	{"policy", "what the policy file may say", helpPolicy},
 }
 
 // helping is the command help.
@@ -32,7 +34,7 @@ func helping() *cli.Command {
 	}
 	text.WriteString("\nEXAMPLES\n   rtshield help annotations\n   rtshield help status")
 	return &cli.Command{
-		Name: "help", Aliases: []string{"h"}, Usage: "of a command, or of annotations, classes, levels",
+		Name: "help", Aliases: []string{"h"}, Usage: "of a command, or of " + strings.Join(topicNames(), ", "),
 		ArgsUsage: "[COMMAND | " + strings.Join(topicNames(), " | ") + "]", Description: text.String(),
 		Action: help, HideHelpCommand: true,
 	}
@@ -75,6 +77,25 @@ func helpAnnotations(page terminal.Page) {
 	for _, a := range all {
 		page.Fill(page.Paint(terminal.Bold, fmt.Sprintf("%-*s  ", width, a.Key)), a.Values)
 		page.Fill(strings.Repeat(" ", width+2), page.Paint(terminal.Faint, "default: "+a.Default))
+	}
+}
+
+func helpPolicy(page terminal.Page) {
+	page.Fill("", fmt.Sprintf("%s, root's and writable by nobody else; RTSHIELD_CONFIG names another. A class is a table [%s.<name>]; what it leaves out is as in the "+
+		"built-in class of its name, else of its policy.", location.Default, config.TableClass))
+	table := ""
+	for _, s := range manual.Settings() {
+		if s.Table != table {
+			table = s.Table
+			title := table
+			if table == config.TableClass {
+				title += ".<name>"
+			}
+			fmt.Fprintf(page, "\n%s\n", page.Paint(terminal.Bold, "["+title+"]"))
+		}
+		page.Fill(page.Paint(terminal.Bold, "  "+s.Key+"  "), s.Meaning)
+		page.Fill("      ", s.Values)
+		page.Fill("      ", page.Paint(terminal.Faint, "default: "+s.Default))
 	}
 }
 
