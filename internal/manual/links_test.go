@@ -1,6 +1,9 @@
 package manual
 
 import (
+	"encoding/xml"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -58,5 +61,35 @@ func TestLinksBetweenTheDocumentsLeadSomewhere(t *testing.T) {
 	}
 	if followed < 100 {
 		t.Errorf("only %d links were followed", followed)
+	}
+}
+
+// A drawing is looked at on light and dark pages, and by people who cannot see it.
+func TestDrawingsHaveTheirOwnGroundAndAreDescribed(t *testing.T) {
+	concepts, err := os.ReadFile("../../docs/concepts.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	drawings := regexp.MustCompile(`!\[([^\]]*)\]\(([^)]+\.svg)\)`).FindAllStringSubmatch(string(concepts), -1)
+	if len(drawings) != 2 {
+		t.Errorf("docs/concepts.md shows %d drawings", len(drawings))
+	}
+	ground := regexp.MustCompile(`<rect x="0.5" y="0.5" width="\d+" height="\d+" rx="8" fill="#ffffff"`)
+	for _, drawing := range drawings {
+		words, path := drawing[1], "../../docs/"+drawing[2]
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		decoder := xml.NewDecoder(strings.NewReader(string(text)))
+		for err == nil {
+			_, err = decoder.Token()
+		}
+		if !errors.Is(err, io.EOF) {
+			t.Errorf("%s: %v", path, err)
+		}
+		if !ground.Match(text) || !strings.Contains(string(text), "<desc ") || len(words) < 100 {
+			t.Errorf("%s has no ground of its own, or no words for who cannot see it", path)
+		}
 	}
 }
