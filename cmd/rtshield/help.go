@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -57,6 +58,10 @@ func help(c *cli.Context) error {
 			topic.print(terminal.To(c.App.Writer))
 			return nil
 		}
+	}
+	if page := manPages(c.App)[name]; page != nil {
+		_, err := io.WriteString(c.App.Writer, page().String())
+		return err
 	}
 	command := c.App.Command(name)
 	if command == nil {
