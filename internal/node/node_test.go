@@ -71,6 +71,9 @@ func (s *site) run(_ context.Context, argv ...string) (string, error) {
 	}
 	switch argv[1] {
 	case "status":
+		if argv[2] == "--prometheus" {
+			return "# TYPE rtshield_build_info gauge\nrtshield_build_info{version=\"1\"} 1\n", nil
+		}
 		return `{"layout": {"housekeeping": "0", "pool": "1-3"}, "free": "2-3"}`, nil
 	case "reconcile":
 		return "nothing to do: no container holds a CPU, and no setting waits to go back\n", nil
