@@ -29,9 +29,6 @@ func metrics(t *testing.T, path string) (ready float64) {
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, text)
 	}
-	if problems, err := promlint.New(strings.NewReader(fmt.Sprintf(readyMetric, "1"))).Lint(); err != nil || len(problems) > 0 {
-		t.Errorf("%v %+v", err, problems)
-	}
 	if family := families["rtshield_node_ready"]; family != nil {
 		return family.GetMetric()[0].GetGauge().GetValue()
 	}
@@ -86,6 +83,17 @@ func TestMetricsAreWrittenWhereTheNodeExporterLooksAndGoWithTheRest(t *testing.T
 	s.Metrics = "none" // another version, or other flags
 	s.must(s.Remove)
 	same(t, "after remove", tree(t, s.Root), before)
+}
+
+// Dashboard and alert rules are tested with that text (integration/manifests).
+func TestTheTextThatOthersAreTestedWithIsWhatIsWritten(t *testing.T) {
+	text := fmt.Sprintf(readyMetric, "1")
+	if want, err := os.ReadFile("testdata/ready.prom"); err != nil || string(want) != text {
+		t.Errorf("%v: testdata/ready.prom is not\n%s", err, text)
+	}
+	if problems, err := promlint.New(strings.NewReader(text)).Lint(); err != nil || len(problems) > 0 {
+		t.Errorf("%v %+v", err, problems)
+	}
 }
 
 func TestANamedDirectoryThatIsNotThereIsSaid(t *testing.T) {

@@ -108,6 +108,15 @@ func TestPrometheusParsesWhatStatusWrites(t *testing.T) {
 	}
 }
 
+// Dashboard and alert rules are tested with that text (integration/manifests).
+func TestTheTextThatOthersAreTestedWithIsWhatStatusWrites(t *testing.T) {
+	const file = "testdata/busy.prom"
+	text, _ := exposed(t, busy())
+	if want, err := os.ReadFile(file); err != nil || string(want) != text {
+		t.Errorf("%v: %s is not\n%s", err, file, text)
+	}
+}
+
 func TestTheDocumentListsEveryMetricWithItsLabels(t *testing.T) {
 	data, err := os.ReadFile("../../docs/status.md")
 	if err != nil {
