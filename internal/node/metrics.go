@@ -14,23 +14,19 @@ var textfileDirs = []string{"/var/lib/node_exporter/textfile_collector", "/var/l
 
 // metricsFile is the file for the node exporter; "" where there is none.
 func (n Node) metricsFile() (string, error) {
-	there := func(dir string) bool {
-		info, err := os.Stat(n.path(dir))
-		return err == nil && info.IsDir()
-	}
 	switch n.Metrics {
 	case "none":
 		return "", nil
 	case "", "auto":
 		for _, dir := range textfileDirs {
-			if there(dir) {
+			if info, err := os.Stat(n.path(dir)); err == nil && info.IsDir() {
 				return filepath.Join(dir, "rtshield.prom"), nil
 			}
 		}
 		return "", nil
 	}
-	if !there(n.Metrics) {
-		return "", fmt.Errorf("--metrics %s: the host has no such directory: make it what the node exporter's --collector.textfile.directory is, or none", n.Metrics)
+	if !filepath.IsAbs(n.Metrics) {
+		return "", fmt.Errorf("--metrics %s: expected a directory of the host, as the node exporter's --collector.textfile.directory has it, auto or none", n.Metrics)
 	}
 	return filepath.Join(n.Metrics, "rtshield.prom"), nil
 }
@@ -63,6 +59,9 @@ func (n Node) WriteMetrics(ctx context.Context, ready string) error {
 	}
 	if file == "" {
 		return nil
+	}
+	if err := n.makeDir(have, filepath.Dir(file)); err != nil { // one that was named
+		return err
 	}
 	text, err := n.Run(ctx, n.program("rtshield"), "status", "--prometheus")
 	if err != nil && ready != "false" {

@@ -96,14 +96,23 @@ func TestTheTextThatOthersAreTestedWithIsWhatIsWritten(t *testing.T) {
 	}
 }
 
-func TestANamedDirectoryThatIsNotThereIsSaid(t *testing.T) {
+func TestANamedDirectoryIsMadeAndGoesWithTheRest(t *testing.T) {
 	s := newSite(t, "containerd", "/etc/containerd/config.toml")
+	before := tree(t, s.Root)
 	s.must(s.Install)
-	s.Metrics = "/srv/textfiles"
-	err := s.WriteMetrics(context.Background(), "true")
-	if err == nil || !strings.HasPrefix(err.Error(), "--metrics /srv/textfiles: the host has no such directory") {
+	s.Metrics = "textfiles"
+	if err := s.WriteMetrics(context.Background(), "true"); err == nil || !strings.HasPrefix(err.Error(), "--metrics textfiles: expected a directory of the host") {
 		t.Errorf("%v", err)
 	}
+	s.Metrics = "/srv/of/textfiles"
+	if err := s.WriteMetrics(context.Background(), "true"); err != nil {
+		t.Fatal(err)
+	}
+	if got := metrics(t, s.path("srv/of/textfiles/rtshield.prom")); got != 1 {
+		t.Errorf("%v", got)
+	}
+	s.must(s.Remove)
+	same(t, "after remove", tree(t, s.Root), before)
 }
 
 func TestMetricsOfABrokenProgramGrowOldUnlessTheyAreAboutThat(t *testing.T) {
