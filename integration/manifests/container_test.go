@@ -25,8 +25,8 @@ const features = "etc/kubernetes/node-feature-discovery/features.d/rtshield"
 // metrics is what the node exporter reads.
 const metrics = "var/lib/node_exporter/textfile_collector/rtshield.prom"
 
-// machine is a host in a directory: a containerd's or CRI-O's configuration, a systemctl that notes what it is told, Node
-// Feature Discovery and a node exporter. It has no runc.
+// machine is a host in a directory: a containerd's or CRI-O's configuration, a systemctl that notes what it is told, a
+// systemd-run, Node Feature Discovery and a node exporter. It has no runc.
 type machine struct {
 	t         *testing.T
 	dir       string
@@ -42,6 +42,12 @@ case "$*" in
 "restart $(cat /run/active)") echo "$*" >>/run/restarts; exit 0 ;;
 esac
 exit 3
+`
+
+// systemdRun runs a service in the caller's own place.
+const systemdRun = `#!/bin/sh
+while [ "${1#--}" != "$1" ]; do shift; done
+exec "$@"
 `
 
 func newMachine(t *testing.T, overlay, from, etc, unit string) *machine {
@@ -64,6 +70,7 @@ func newMachine(t *testing.T, overlay, from, etc, unit string) *machine {
 		m.must(os.Symlink("busybox", m.path("bin/"+applet)))
 	}
 	m.put("usr/bin/systemctl", systemctl)
+	m.put("usr/bin/systemd-run", systemdRun)
 	m.put("run/active", unit)
 	for _, dir := range []string{filepath.Dir(features), filepath.Dir(metrics), "proc", "sys", etc} {
 		m.must(os.MkdirAll(m.path(dir), 0o755))

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // textfileDirs are where node exporters are told to look for files: what most guides say, and Debian's package.
@@ -30,6 +31,11 @@ func (n Node) metricsFile() (string, error) {
 	}
 	return filepath.Join(n.Metrics, "rtshield.prom"), nil
 }
+
+// onHost begins a command that runs as a service of the host. In a container's cgroup namespace /proc/PID/cgroup tells other paths
+// than the ledger has (cgroup v2), and in its network namespace nobody listens on irqbalance's abstract address: from there what is
+// well would look broken.
+var onHost = []string{"systemd-run", "--quiet", "--pipe", "--wait", "--collect", "--property=LogLevelMax=notice"}
 
 // readyMetric is the one that is ours and not status's.
 const readyMetric = `# HELP rtshield_node_ready Whether the RuntimeClasses of rtshield may select this node.
@@ -63,7 +69,7 @@ func (n Node) WriteMetrics(ctx context.Context, ready string) error {
 	if err := n.makeDir(have, filepath.Dir(file)); err != nil { // one that was named
 		return err
 	}
-	text, err := n.Run(ctx, n.program("rtshield"), "status", "--prometheus")
+	text, err := n.Run(ctx, append(slices.Clone(onHost), n.program("rtshield"), "status", "--prometheus")...)
 	if err != nil && ready != "false" {
 		return err // the file grows old, which is seen, too
 	}

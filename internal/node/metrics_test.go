@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,6 +51,9 @@ func TestMetricsAreWrittenWhereTheNodeExporterLooksAndGoWithTheRest(t *testing.T
 	installed := tree(t, s.Root)
 	write("true")
 	same(t, "where no node exporter looks", tree(t, s.Root), installed)
+	if slices.ContainsFunc(s.calls, func(call string) bool { return strings.Contains(call, "--prometheus") }) {
+		t.Errorf("status was asked for nobody: %q", s.calls)
+	}
 	s.must(s.Remove)
 	for _, dir := range append([]string{"/srv/textfiles"}, textfileDirs...) {
 		if err := os.MkdirAll(s.path(dir), 0o755); err != nil {
@@ -63,6 +67,11 @@ func TestMetricsAreWrittenWhereTheNodeExporterLooksAndGoWithTheRest(t *testing.T
 		write(ready)
 		if got := metrics(t, file); got != want {
 			t.Errorf("ready %q is %v", ready, got)
+		}
+	}
+	for _, call := range s.calls {
+		if strings.Contains(call, "--prometheus") && !strings.HasPrefix(call, "systemd-run --quiet --pipe --wait ") {
+			t.Errorf("%s: in a container's namespaces what is well would look broken", call)
 		}
 	}
 	s.Metrics = "/srv/textfiles"
@@ -123,7 +132,7 @@ func TestMetricsOfABrokenProgramGrowOldUnlessTheyAreAboutThat(t *testing.T) {
 	s.must(s.Install)
 	run := s.Run
 	s.Run = func(ctx context.Context, argv ...string) (string, error) {
-		if len(argv) > 1 && argv[1] == "status" {
+		if slices.Contains(argv, "--prometheus") {
 			return "", errors.New("broken")
 		}
 		return run(ctx, argv...)

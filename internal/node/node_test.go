@@ -66,6 +66,9 @@ func (s *site) run(_ context.Context, argv ...string) (string, error) {
 		}
 		return "", nil
 	}
+	if argv[0] == "systemd-run" {
+		argv = argv[slices.IndexFunc(argv, func(word string) bool { return strings.HasPrefix(word, "/") }):]
+	}
 	if _, err := os.Stat(s.path(argv[0])); err != nil {
 		s.t.Errorf("%s: %v", call, err)
 	}
