@@ -211,6 +211,7 @@ func check(t *testing.T, expression string, known map[string][]string) (out []st
 		case *parser.BinaryExpr:
 			if node.VectorMatching != nil {
 				has(node.VectorMatching.MatchingLabels...)
+				has(node.VectorMatching.Include...)
 			}
 		}
 		return out

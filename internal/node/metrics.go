@@ -73,6 +73,9 @@ func (n Node) WriteMetrics(ctx context.Context, ready string) error {
 	if err != nil && ready != "false" {
 		return err // the file grows old, which is seen, too
 	}
+	if err != nil {
+		text = "" // it may be half of one
+	}
 	if ready != "" {
 		text += fmt.Sprintf(readyMetric, map[string]string{"true": "1", "false": "0"}[ready])
 	}
