@@ -32,10 +32,15 @@ func (n Node) metricsFile() (string, error) {
 	return filepath.Join(n.Metrics, "rtshield.prom"), nil
 }
 
-// onHost begins a command that runs as a service of the host. In a container's cgroup namespace /proc/PID/cgroup tells other paths
+// asService begins a command that runs as a service of the host. In a container's cgroup namespace /proc/PID/cgroup tells other paths
 // than the ledger has (cgroup v2), and in its network namespace nobody listens on irqbalance's abstract address: from there what is
 // well would look broken.
-var onHost = []string{"systemd-run", "--quiet", "--pipe", "--wait", "--collect", "--property=LogLevelMax=notice"}
+var asService = []string{"systemd-run", "--quiet", "--pipe", "--wait", "--collect", "--property=LogLevelMax=notice"}
+
+// onHost runs rtshield so.
+func (n Node) onHost(ctx context.Context, args ...string) (string, error) {
+	return n.Run(ctx, slices.Concat(asService, []string{n.program("rtshield")}, args)...)
+}
 
 // readyMetric is the one that is ours and not status's.
 const readyMetric = `# HELP rtshield_node_ready Whether the RuntimeClasses of rtshield may select this node.
@@ -69,7 +74,7 @@ func (n Node) WriteMetrics(ctx context.Context, ready string) error {
 	if err := n.makeDir(have, filepath.Dir(file)); err != nil { // one that was named
 		return err
 	}
-	text, err := n.Run(ctx, append(slices.Clone(onHost), n.program("rtshield"), "status", "--prometheus")...)
+	text, err := n.onHost(ctx, "status", "--prometheus")
 	if err != nil && ready != "false" {
 		return err // the file grows old, which is seen, too
 	}

@@ -147,7 +147,7 @@ func (n Node) Remove(ctx context.Context) error {
 	if users := n.users(); len(users) > 0 {
 		return InUse(users)
 	}
-	if answer, err := n.Run(ctx, n.program("rtshield"), "reconcile"); err != nil {
+	if answer, err := n.onHost(ctx, "reconcile"); err != nil {
 		return err
 	} else if !strings.HasPrefix(answer, nothingToDo) {
 		n.Log(strings.TrimSpace(answer))
