@@ -1,6 +1,7 @@
 package packaging_test
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -8,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/rtshield/rtshield/integration/testhost"
 )
@@ -18,10 +21,14 @@ func fedora(t *testing.T) string {
 	t.Helper()
 	testhost.RequireRoot(t)
 	root := t.TempDir()
-	for _, dir := range []string{"bin", "etc", "run", "tmp", "var", "usr/bin", "usr/lib/systemd/system", "usr/share/licenses", "usr/share/man/man5", "usr/share/man/man8"} {
+	for _, dir := range []string{"bin", "etc", "run", "tmp", "var/tmp", "usr/bin", "usr/lib/systemd/system", "usr/share/licenses", "usr/share/man/man5", "usr/share/man/man8"} {
 		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
+	}
+	const null = 1<<8 | 3 // its major and minor number
+	if err := errors.Join(os.Mkdir(filepath.Join(root, "dev"), 0o755), unix.Mknod(filepath.Join(root, "dev/null"), unix.S_IFCHR|0o666, null)); err != nil {
+		t.Fatal(err)
 	}
 	tree, err := testhost.Busybox(nil, "sh", "grep", "rm")
 	if err != nil {
