@@ -16,14 +16,9 @@ const daemonJSON = "/etc/docker/daemon.json"
 // Someone new copies the page line by line. The image is a busybox that has Debian's name, since nothing is pulled here; what
 // the page says about installing packages and rtshield itself, the VM has behind it.
 func TestTheQuickStartIsWhatHappens(t *testing.T) {
+	run(t, "systemctl", "reload", "docker.service") // with the first, systemd gives the service another cgroup
 	unchanged(t)
-	tree, err := imageTree()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := command(bytes.NewReader(tree), "docker", "import", "-", "debian:12"); err != nil {
-		t.Fatal(err)
-	}
+	importDebian(t)
 	withoutRuntimes(t)
 	before := text(t, daemonJSON)
 	_, page, _ := strings.Cut(docs.QuickStart, "\n## Docker\n")
@@ -46,6 +41,24 @@ func TestTheQuickStartIsWhatHappens(t *testing.T) {
 		t.Errorf("after uninstall --restart dockerd still knows rtshield-fifo: %s", out)
 	}
 	ended(t)
+}
+
+// importDebian makes an image of the name that the page has, with chrt and what that is linked with.
+func importDebian(t *testing.T) {
+	t.Helper()
+	programs := []string{"/usr/bin/chrt"}
+	for field := range strings.FieldsSeq(run(t, "ldd", programs[0])) {
+		if strings.HasPrefix(field, "/") {
+			programs = append(programs, field)
+		}
+	}
+	tree, err := imageTree(programs...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := command(bytes.NewReader(tree), "docker", "import", "-", "debian:12"); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // withoutRuntimes takes rtshield out of Docker's configuration, as it is before one begins.
