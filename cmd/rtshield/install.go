@@ -138,7 +138,11 @@ func takeOut(c *cli.Context, e engine.Engine) error {
 	if done, err := carryOut(c, plan); err != nil || !done {
 		return err
 	}
-	return load(c, e, file, e.Name+" has forgotten it")
+	if err := load(c, e, file, e.Name+" has forgotten it"); err != nil || e.Remembers == "" {
+		return err
+	}
+	fmt.Fprintln(c.App.Writer, e.Remembers)
+	return nil
 }
 
 // target is the file that is meant. An engine of the host's reads its own.

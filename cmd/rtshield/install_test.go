@@ -47,7 +47,7 @@ func TestInstallSaysWhatItDoes(t *testing.T) {
 		{[]string{"install", "docker"}, []string{"edit " + file + " (as it was: " + file + ".before-rtshield)", "docker knows rt after a restart of the service that reads " + file}, `"rt": {`},
 		{[]string{"install", "docker"}, []string{"nothing to do: " + file + " has rt"}, `"rt": {`},
 		{[]string{"uninstall", "docker", "--dry-run"}, []string{"-    \"rt\": {", "would edit " + file}, `"rt": {`},
-		{[]string{"uninstall", "docker"}, []string{"edit " + file, "docker has forgotten it"}, before},
+		{[]string{"uninstall", "docker"}, []string{"edit " + file, "docker has forgotten it", "keeps the names until its next start"}, before},
 		{[]string{"uninstall", "docker"}, []string{"nothing to do: install has put nothing into " + file}, before},
 	} {
 		words := append(c.words, "--config", file)

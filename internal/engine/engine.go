@@ -24,6 +24,8 @@ type Engine struct {
 	Config string
 	// Unit is its service, "" if it has none, and Load the verb of systemctl that makes it read the file.
 	Unit, Load string
+	// Remembers says what it keeps of runtimes that its file has no more, although it has read it.
+	Remembers string
 	// Program is the one that reads it.
 	Program string
 	editor  func(files *tree, config string) (editor, error)
@@ -58,7 +60,9 @@ type edit struct {
 }
 
 var engines = []Engine{
-	{Name: "docker", Config: "/etc/docker/daemon.json", Program: "dockerd", Unit: "docker", Load: "reload", editor: newDocker, format: docker{}},
+	{Name: "docker", Config: "/etc/docker/daemon.json", Program: "dockerd", Unit: "docker", Load: "reload",
+		// Seen with 26.1: a reload takes the file's runtimes for its own, and does nothing where there are none.
+		Remembers: "dockerd keeps the names until its next start, unless its file names other runtimes", editor: newDocker, format: docker{}},
 	{Name: "containerd", Config: "/etc/containerd/config.toml", Program: "containerd", Unit: "containerd", Load: "restart", editor: newContainerd, format: blocks{containerdRuntimes}},
 	// CRI-O reads its runtimes anew on reload too, but only from 1.26 on.
 	{Name: "crio", Config: "/etc/crio/crio.conf", Program: "crio", Unit: "crio", Load: "restart", editor: newCRIO, format: blocks{crioRuntimes}},

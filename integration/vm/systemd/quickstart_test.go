@@ -33,12 +33,16 @@ func TestTheQuickStartIsWhatHappens(t *testing.T) {
 	if now := text(t, daemonJSON); now == before {
 		t.Errorf("install has written nothing: %s", now)
 	}
-	run(t, "rtshield", "uninstall", "docker", "--restart")
+	out := run(t, "rtshield", "uninstall", "docker", "--restart")
 	if now := text(t, daemonJSON); now != before {
 		t.Errorf("daemon.json was %s, is %s", before, now)
 	}
+	if !strings.Contains(out, "dockerd keeps the names until its next start") {
+		t.Errorf("uninstall says %q", out)
+	}
+	run(t, "systemctl", "restart", "docker.service")
 	if out, err := command(nil, "docker", "run", "--rm", "--runtime", "rtshield-fifo", "debian:12", "true"); err == nil {
-		t.Errorf("after uninstall --restart dockerd still knows rtshield-fifo: %s", out)
+		t.Errorf("after uninstall and a restart dockerd still knows rtshield-fifo: %s", out)
 	}
 	ended(t)
 }
