@@ -63,6 +63,9 @@ need e2fsprogs command -v mkfs.ext4
 need rt-tests command -v cyclictest
 need busybox-static installed busybox-static
 need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
+for package in "$@"; do # what only some targets of the Makefile take
+	need "$package" installed "$package"
+done
 
 if [ -z "$missing" ]; then
 	say "all there"
