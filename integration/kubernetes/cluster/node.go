@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -178,16 +179,24 @@ func (c *Cluster) equipContainerd() error {
 	c.Env = []string{c.Policy.Env()}
 	return errors.Join(append(problems, c.Configure(handlers),
 		os.WriteFile(c.Path("cni/nowhere"), []byte(network), 0o755),
-		os.WriteFile(c.Path("cni/10-nowhere.conflist"), []byte(`{"cniVersion": "1.0.0", "name": "nowhere", "plugins": [{"type": "nowhere"}]}`), 0o644))...)
+		os.WriteFile(c.Path("cni/10-nowhere.conflist"), []byte(`{"cniVersion": "1.0.0", "name": "pods", "plugins": [{"type": "nowhere"}]}`), 0o644))...)
 }
 
-// Scripts are programs in the image beside containerd.Loop, applets busybox's names in it.
+// scripts are programs in the image beside containerd.Loop, applets busybox's names in it.
 var (
-	Scripts = map[string]string{
+	scripts = map[string]string{
 		// Spins for at most a minute of CPU time, whatever becomes of the test.
 		"/bin/rt-spin": "#!/bin/sh\nulimit -t 60\nwhile :; do :; done\n",
 		// Notes what a probe is.
 		"/bin/rt-probe": "#!/bin/sh\n(" + testhost.TellSelf + ") >/probe.new && mv /probe.new /probe\n",
+		// Says of itself what a runtime could have made different.
+		"/bin/rt-look": `#!/bin/sh
+exec 2>&1
+id -u; grep -c 4294967295 /proc/$$/uid_map; [ $$ = 1 ]; echo "first: $?"
+grep -E '^(Cap|NoNewPrivs|Seccomp:|Cpus_allowed_list)' /proc/$$/status; cut -d' ' -f40,41 /proc/$$/stat; cat /proc/$$/oom_score_adj
+cat /proc/$$/limits; env | cut -d= -f1 | sort; ls -l /proc/$$/ns | grep -c '>'; ls /dev | sort
+cut -d' ' -f2-4 /proc/$$/mounts | cut -d, -f1 | sort; ls /sys/fs/cgroup; grep -c . /proc/net/dev
+`,
 	}
 	applets = []string{"sh", "cat", "cut", "echo", "env", "grep", "id", "ls", "mv", "sleep", "sort", "true"}
 )
@@ -197,7 +206,7 @@ func (c *Cluster) StartContainerd() error {
 	if err := c.Daemon.Start(); err != nil {
 		return err
 	}
-	return testhost.Poll(30*time.Second, func() error { return c.Import(Scripts, applets...) })
+	return testhost.Poll(30*time.Second, func() error { return c.Import(scripts, applets...) })
 }
 
 // StartKubelet starts it, and waits until the node is ready and the kubelet serves.
@@ -215,9 +224,38 @@ func (c *Cluster) StartKubelet() error {
 		if err := c.kubelet.runs(); err != nil {
 			return err
 		}
-		// The node's condition may be of the kubelet before.
-		return c.ok(c.Call(http.MethodGet, "/api/v1/nodes/"+Name+"/proxy/pods", "", nil))
+		answer, err := c.admin.Get("https://127.0.0.1:" + c.port + "/healthz")
+		if err != nil {
+			return err
+		}
+		_ = answer.Body.Close()
+		if answer.StatusCode != http.StatusOK {
+			return fmt.Errorf("the kubelet says %s", answer.Status)
+		}
+		return c.ready()
 	})
+}
+
+// ready gives an error if the node is not, by what its kubelet told last.
+func (c *Cluster) ready() error {
+	status, answer, err := c.Call(http.MethodGet, "/api/v1/nodes/"+Name, "", nil)
+	if err := c.ok(status, answer, err); err != nil {
+		return err
+	}
+	var node struct {
+		Status struct {
+			Conditions []struct{ Type, Status, Message string }
+		}
+	}
+	if err := json.Unmarshal(answer, &node); err != nil {
+		return err
+	}
+	for _, condition := range node.Status.Conditions {
+		if condition.Type == "Ready" && condition.Status == "True" {
+			return nil
+		}
+	}
+	return fmt.Errorf("the node is not ready: %+v", node.Status.Conditions)
 }
 
 func (c *Cluster) configureKubelet() error {
@@ -250,7 +288,6 @@ reservedSystemCPUs: "OTHERS"
 enforceNodeAllocatable: [pods]
 evictionHard: {memory.available: 50Mi}
 imageGCHighThresholdPercent: 100
-localStorageCapacityIsolation: false
 makeIPTablesUtilChains: false # it would write the host's
 resolvConf: ""
 `)
