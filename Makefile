@@ -16,7 +16,8 @@ STATIC := CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags '-s -w'
 TAGS := urfave_cli_no_docs
 
 # One at a time on a host: the suites take the same lock (integration/testhost).
-ALONE := flock /run/rtshield-tests.lock
+# -o: what a test leaves running for a while must not hold it.
+ALONE := flock -o /run/rtshield-tests.lock
 
 # Packages whose tests touch no kernel setting run under the race detector and in
 # parallel; all others share the one host and take turns (-p 1).
@@ -26,7 +27,7 @@ OTHER = $(shell $(GO) list ./... | grep -vE '/(internal|spec|runtime)(/|$$)')
 # Prerequisites below are an order (setup, then build), also under make -j.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup build runc containerd image image-programs kubernetes k8stest k8sbench k8s demo latency test vmtest vmtest-systemd fuzz bench lint fmt fmt-check clean install uninstall
+.PHONY: help setup build man shared packages runc containerd image image-programs kubernetes k8stest k8sbench k8s demo latency test vmtest vmtest-systemd fuzz reference bench lint fmt fmt-check clean install uninstall
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -125,6 +126,9 @@ FUZZTIME ?= 10m
 fuzz: ## run every fuzz target for FUZZTIME=10m, one line each
 	@GO=$(GO) scripts/fuzz.sh $(FUZZTIME) $(PATTERN)
 
+reference: ## write docs/reference.md from the code
+	$(GO) test -count=1 ./internal/manual -run TheReference -args -update
+
 bench: setup build runc ## time rtshield against plain runc, in pairs (as root)
 	@$(STATIC) -o $(BIN)/bench ./integration/bench
 	@$(ALONE) $(BIN)/bench $(BENCHFLAGS)
@@ -143,12 +147,53 @@ fmt-check:
 clean: ## remove bin/
 	rm -rf $(BIN)
 
-install: build ## install to $(DESTDIR)$(PREFIX)/bin, with the links rtshield-fifo, rtshield-rr
+# What is the same for every processor, below bin/ as below PREFIX. The pages and completions are the program's own words.
+SHARED := share/man/man8/rtshield.8 share/man/man5/rtshield.toml.5 share/bash-completion/completions/rtshield \
+	share/zsh/site-functions/_rtshield share/fish/vendor_completions.d/rtshield.fish lib/systemd/system/rtshield-reconcile.service
+
+man: build ## write the man pages to bin/share/man
+	@mkdir -p $(BIN)/share/man/man5 $(BIN)/share/man/man8
+	$(BIN)/rtshield help rtshield.8 >$(BIN)/share/man/man8/rtshield.8
+	$(BIN)/rtshield help rtshield.toml.5 >$(BIN)/share/man/man5/rtshield.toml.5
+
+shared: man
+	@mkdir -p $(addprefix $(BIN)/,$(dir $(SHARED)))
+	@$(BIN)/rtshield completion bash >$(BIN)/share/bash-completion/completions/rtshield
+	@$(BIN)/rtshield completion zsh >$(BIN)/share/zsh/site-functions/_rtshield
+	@$(BIN)/rtshield completion fish >$(BIN)/share/fish/vendor_completions.d/rtshield.fish
+	@sed 's|@bindir@|$(PREFIX)/bin|' packaging/rtshield-reconcile.service >$(BIN)/lib/systemd/system/rtshield-reconcile.service
+
+install: shared ## install to $(DESTDIR)$(PREFIX): programs, man pages, completions, and a unit that is not enabled
 	install -D -m 0755 $(BIN)/rtshield $(DESTDIR)$(PREFIX)/bin/rtshield
 	install -m 0755 $(BIN)/rtshield-plot $(DESTDIR)$(PREFIX)/bin/rtshield-plot
 	ln -sf rtshield $(DESTDIR)$(PREFIX)/bin/rtshield-fifo
 	ln -sf rtshield $(DESTDIR)$(PREFIX)/bin/rtshield-rr
+	@for file in $(SHARED); do install -D -m 0644 $(BIN)/$$file $(DESTDIR)$(PREFIX)/$$file || exit; done
 
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(PREFIX)/bin/rtshield-fifo $(DESTDIR)$(PREFIX)/bin/rtshield-rr \
-		$(DESTDIR)$(PREFIX)/bin/rtshield-plot $(DESTDIR)$(PREFIX)/bin/rtshield
+		$(DESTDIR)$(PREFIX)/bin/rtshield-plot $(DESTDIR)$(PREFIX)/bin/rtshield $(addprefix $(DESTDIR)$(PREFIX)/,$(SHARED))
+
+# Later ones want modules that not every module proxy has.
+NFPM_VERSION := v2.45.2
+NFPM         ?= $(BIN)/nfpm-$(NFPM_VERSION)/nfpm
+
+$(NFPM):
+	GOBIN=$(@D) CGO_ENABLED=0 $(GO) install -buildvcs=false -trimpath -ldflags '-s -w' github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM_VERSION)
+
+# A version that is none yet, such as a commit's, comes before all that are. What depends on the clock has the commit's time.
+ARCHES            ?= amd64 arm64
+PACKAGE_VERSION    = $(shell echo '$(VERSION)' | sed -E 's/^v//; /^[0-9]+\./!s/^/0~/; s/-/+/g')
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+
+packages: $(NFPM) ## build .deb and .rpm for amd64 and arm64 into bin/packages
+	@$(MAKE) --no-print-directory shared PREFIX=/usr
+	@gzip -9nkf $(BIN)/share/man/man*/*.[58]
+	@rm -rf $(BIN)/packages && mkdir -p $(BIN)/packages
+	@for arch in $(ARCHES); do \
+		GOARCH=$$arch $(MAKE) --no-print-directory build BIN=$(BIN)/$$arch || exit; \
+		for format in deb rpm; do \
+			BIN=$(BIN) ARCH=$$arch PACKAGE_VERSION=$(PACKAGE_VERSION) SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) \
+				$(NFPM) package -f packaging/nfpm.yaml -p $$format -t $(BIN)/packages || exit; \
+		done; \
+	done

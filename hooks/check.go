@@ -28,6 +28,16 @@ func (c call) checkCPUs(grant shield.Grant) error {
 	return nil
 }
 
+// settleCPUs checks them once the container has left behind what affinity its engine may have had: crun hands that on, and so
+// does runc before 1.2.
+func (c call) settleCPUs(grant shield.Grant) error {
+	err := c.checkCPUs(grant)
+	if err != nil && c.pin(grant) == nil {
+		err = c.checkCPUs(grant)
+	}
+	return err
+}
+
 // checkMemory reads back what was done about the container's memory.
 func (c call) checkMemory(grant shield.Grant) error {
 	if thp, promised := promise.THP(c.host, c.pid, grant); promised && !thp.Kept() {

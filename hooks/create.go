@@ -54,7 +54,7 @@ func (c call) fulfil(session *shield.Session, grant *shield.Grant) error {
 	if err := c.bind(grant); err != nil {
 		return err
 	}
-	if err := c.checkCPUs(*grant); err != nil {
+	if err := c.settleCPUs(*grant); err != nil {
 		return err
 	}
 	if err := c.checkMemory(*grant); err != nil {

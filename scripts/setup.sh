@@ -61,6 +61,9 @@ need acpica-tools command -v iasl
 need debootstrap command -v debootstrap
 need e2fsprogs command -v mkfs.ext4
 need rt-tests command -v cyclictest
+need man-db command -v man
+need systemd command -v systemd-analyze
+need rpm command -v rpm
 need busybox-static installed busybox-static
 need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
 for package in "$@"; do # what only some targets of the Makefile take

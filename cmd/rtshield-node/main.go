@@ -35,7 +35,8 @@ func app() *cli.App {
 	dir := &cli.StringFlag{Name: "dir", Usage: "the directory on the host that is rtshield's", Value: "/opt/rtshield"}
 	image := &cli.StringFlag{Name: "image", Usage: "the directory that rtshield lies in, and runc for a host without one", Value: "/"}
 	labels := &cli.StringFlag{Name: "labels", Usage: "who sets the node's labels: api, nfd (Node Feature Discovery), none, or auto: nfd where its directory is", Value: "auto"}
-	every := &cli.DurationFlag{Name: "every", Usage: "how often the labels are looked at", Value: 30 * time.Second}
+	every := &cli.DurationFlag{Name: "every", Usage: "how often labels and metrics are looked at", Value: 30 * time.Second}
+	metrics := &cli.StringFlag{Name: "metrics", Usage: "the `DIRECTORY` of the host in which the node exporter looks for files, none, or auto: a usual one that is there", Value: "auto"}
 	from := []cli.Flag{root, dir, image}
 	what := []cli.Flag{
 		&cli.StringFlag{Name: "engine", Usage: "containerd, crio or docker; default: the one that runs"},
@@ -54,8 +55,8 @@ func app() *cli.App {
 		Name: "rtshield-node", Version: version, HideVersion: true, HideHelpCommand: true,
 		Usage: "brings rtshield onto a Kubernetes node, and takes it off again",
 		Commands: []*cli.Command{
-			{Name: "run", Usage: "install, and keep the node's labels true until it is told to end", Flags: with(from, what, []cli.Flag{labels, every}), Action: keep},
-			{Name: "remove", Usage: "uninstall once no container of rtshield's runs, and take the labels away", Flags: with(from, what, []cli.Flag{labels, every}), Action: remove},
+			{Name: "run", Usage: "install, and keep the node's labels true until it is told to end", Flags: with(from, what, []cli.Flag{labels, every, metrics}), Action: keep},
+			{Name: "remove", Usage: "uninstall once no container of rtshield's runs, and take the labels away", Flags: with(from, what, []cli.Flag{labels, every, metrics}), Action: remove},
 			{Name: "install", Usage: "install, once", Flags: with(from, what), Action: install},
 			{Name: "uninstall", Usage: "uninstall, unless a container of rtshield's runs", Flags: from, Action: uninstall},
 		},
@@ -69,7 +70,7 @@ func here(c *cli.Context) node.Node {
 	return node.Node{
 		Root: c.String("root"), Dir: c.String("dir"), Image: c.String("image"),
 		Engine: c.String("engine"), Config: c.String("config"), Units: c.StringSlice("unit"), Classes: c.StringSlice("class"),
-		Policy: c.String("policy"), Run: node.Chroot(c.String("root")), Log: say,
+		Policy: c.String("policy"), Metrics: c.String("metrics"), Run: node.Chroot(c.String("root")), Log: say,
 	}
 }
 
@@ -108,6 +109,7 @@ func keep(c *cli.Context) error {
 			labels, problem := n.Labels(ctx)
 			report(problem)
 			report(teller.tell(ctx, labels))
+			report(n.WriteMetrics(ctx, labels[node.Ready]))
 			select {
 			case <-ctx.Done():
 				return nil
@@ -118,7 +120,7 @@ func keep(c *cli.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		return errors.Join(err, teller.tell(ctx, node.Labels{node.Ready: "false"}))
+		return errors.Join(err, teller.tell(ctx, node.Labels{node.Ready: "false"}), n.WriteMetrics(ctx, "false"))
 	})
 }
 
@@ -140,6 +142,7 @@ func remove(c *cli.Context) error {
 			if !errors.As(err, &users) {
 				return err
 			}
+			report(n.WriteMetrics(ctx, "")) // their shields can still break
 			if last != err.Error() {
 				last = err.Error()
 				say("waiting: " + last)

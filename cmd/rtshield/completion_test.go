@@ -133,6 +133,7 @@ func TestHelpKnowsItsTopicsAndTheCommands(t *testing.T) {
 		"annotations": {"smt            isolate (one thread of each core", "default: isolate", "realtime-mask"},
 		"classes":     {"cannot be used", "OPTION ", "max_priority ", "fifo ", "batch\n"},
 		"levels":      {"partition  the container's cgroup", "affinity   tasks are moved"},
+		"policy":      {"[layout]", "cpus_from  who chooses", "[class.<name>]", "default: 20us; batch: keep"},
 	} {
 		text, err := shown(t, "help", topic)
 		if err != nil {
@@ -153,7 +154,7 @@ func TestHelpKnowsItsTopicsAndTheCommands(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{{"help"}, {"--help"}, {}} {
-		if text, err := shown(t, args...); err != nil || !strings.Contains(text, "annotations, classes, levels") || !strings.Contains(text, "reconcile") {
+		if text, err := shown(t, args...); err != nil || !strings.Contains(text, "annotations, classes, levels, policy") || !strings.Contains(text, "reconcile") {
 			t.Errorf("%q: %v\n%s", args, err, text)
 		}
 	}

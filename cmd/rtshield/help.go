@@ -2,12 +2,14 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/rtshield/rtshield/internal/config"
+	"github.com/rtshield/rtshield/internal/config/location"
 	"github.com/rtshield/rtshield/internal/manual"
 	"github.com/rtshield/rtshield/internal/shield"
 	"github.com/rtshield/rtshield/internal/terminal"
@@ -21,6 +23,7 @@ var topics = []struct {
 	{"annotations", "what a container may ask for", helpAnnotations},
 	{"classes", "the classes of this host, with their defaults and ceilings", helpClasses},
 	{"levels", "how strongly others are kept off a container's CPUs", helpLevels},
+	{"policy", "what the policy file may say", helpPolicy},
 }
 
 // helping is the command help.
@@ -32,7 +35,7 @@ func helping() *cli.Command {
 	}
 	text.WriteString("\nEXAMPLES\n   rtshield help annotations\n   rtshield help status")
 	return &cli.Command{
-		Name: "help", Aliases: []string{"h"}, Usage: "of a command, or of annotations, classes, levels",
+		Name: "help", Aliases: []string{"h"}, Usage: "of a command, or of " + strings.Join(topicNames(), ", "),
 		ArgsUsage: "[COMMAND | " + strings.Join(topicNames(), " | ") + "]", Description: text.String(),
 		Action: help, HideHelpCommand: true,
 	}
@@ -56,6 +59,10 @@ func help(c *cli.Context) error {
 			return nil
 		}
 	}
+	if page := manPages(c.App)[name]; page != nil {
+		_, err := io.WriteString(c.App.Writer, page().String())
+		return err
+	}
 	command := c.App.Command(name)
 	if command == nil {
 		return fmt.Errorf("help: %q is no command of the administrator's and no topic (%s); an OCI verb is the delegate's: rtshield %s --help",
@@ -75,6 +82,25 @@ func helpAnnotations(page terminal.Page) {
 	for _, a := range all {
 		page.Fill(page.Paint(terminal.Bold, fmt.Sprintf("%-*s  ", width, a.Key)), a.Values)
 		page.Fill(strings.Repeat(" ", width+2), page.Paint(terminal.Faint, "default: "+a.Default))
+	}
+}
+
+func helpPolicy(page terminal.Page) {
+	page.Fill("", fmt.Sprintf("%s, root's and writable by nobody else; RTSHIELD_CONFIG names another. A class is a table [%s.<name>]; what it leaves out is as in the "+
+		"built-in class of its name, else of its policy.", location.Default, config.TableClass))
+	table := ""
+	for _, s := range manual.Settings() {
+		if s.Table != table {
+			table = s.Table
+			title := table
+			if table == config.TableClass {
+				title += ".<name>"
+			}
+			fmt.Fprintf(page, "\n%s\n", page.Paint(terminal.Bold, "["+title+"]"))
+		}
+		page.Fill(page.Paint(terminal.Bold, "  "+s.Key+"  "), s.Meaning)
+		page.Fill("      ", s.Values)
+		page.Fill("      ", page.Paint(terminal.Faint, "default: "+s.Default))
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/rtshield/rtshield/internal/host"
 	"github.com/rtshield/rtshield/internal/status"
 	"github.com/rtshield/rtshield/internal/terminal"
+	"github.com/rtshield/rtshield/internal/verify"
 )
 
 const statusHelp = `The CPUs by NUMA node and core, the threads of a core below each other: a capital letter for the
@@ -56,7 +57,7 @@ func showStatus(c *cli.Context) error {
 	if c.Bool("watch") {
 		return watchStatus(c)
 	}
-	now, err := status.Gather(host.System, c.Duration("sample"))
+	now, err := gather(c.Bool("prometheus"), c.Duration("sample"))
 	if err != nil {
 		return err
 	}
@@ -74,6 +75,18 @@ func showStatus(c *cli.Context) error {
 		return replaceFile(file, show)
 	}
 	return show(c.App.Writer)
+}
+
+// gather counts promises too where a program watches: a person has rtshield verify.
+func gather(promises bool, sample time.Duration) (*status.Status, error) {
+	if !promises {
+		return status.Gather(host.System, sample)
+	}
+	job, err := verify.Open(host.System)
+	if err != nil {
+		return nil, err
+	}
+	return job.Status(sample)
 }
 
 // statusFlags refuses those that do not go together.

@@ -71,3 +71,19 @@ func TestAnOutputFileIsReplacedWholeOrNotAtAll(t *testing.T) {
 		}
 	}
 }
+
+func TestTheUnitForMetricsCallsACommandThatThereIs(t *testing.T) {
+	unit, err := os.ReadFile("../../deploy/observe/rtshield-metrics.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, line, _ := strings.Cut(string(unit), "\nExecStart=rtshield ")
+	line, _, _ = strings.Cut(line, "\n")
+	line = strings.ReplaceAll(line, "${TEXTFILES}", filepath.Join(t.TempDir(), "no", "such"))
+	app := administrator()
+	app.Writer, app.ErrWriter = io.Discard, io.Discard
+	t.Setenv("RTSHIELD_CONFIG", filepath.Join(t.TempDir(), "none"))
+	if err := app.Run(append([]string{"rtshield"}, strings.Fields(line)...)); err == nil || strings.Contains(err.Error(), "flag") || !strings.HasPrefix(line, "status --prometheus ") {
+		t.Errorf("%q: %v", line, err)
+	}
+}

@@ -173,7 +173,7 @@ func failing(place string) life {
 	if place == "startContainer" { // start has returned before, or runc has noticed in time: it is a race within runc
 		l.steps = []step{run("create --bundle $B --pid-file $D/pid c"), {"start", (*player).startsAndEnds}}
 	} else {
-		l.steps = append(l.steps, run("state c"))
+		l.steps = append(l.steps, run("state c"), step{"its program", func(p *player) { p.begins(p.state(id)) }})
 	}
 	l.steps = append(l.steps, run("delete --force c"), shows("hooks"), shows("rootfs/hooks"), look)
 	return l

@@ -2,6 +2,7 @@ package differential
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -51,15 +52,24 @@ func (p *player) look() {
 	if state.Pid == 0 || state.Status == "stopped" {
 		return
 	}
-	if state.Status == "running" {
-		p.Eventual(func() error { // start returns before
-			if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", state.Pid)); err != nil || filepath.Base(exe) != "busybox" {
-				return fmt.Errorf("its program is %q: %w", exe, err)
-			}
-			return nil
-		})
-	}
+	p.begins(state)
 	p.process(state.Pid)
+}
+
+// begins waits for the program of a container that runs: start returns before its startContainer hooks have ended.
+func (p *player) begins(state rig.State) {
+	p.Helper()
+	if state.Status != "running" {
+		return
+	}
+	p.Eventual(func() error {
+		exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", state.Pid))
+		cmdline, errLine := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", state.Pid)) // the kernel sets it after exe
+		if err = errors.Join(err, errLine); err != nil || filepath.Base(exe) != "busybox" || len(cmdline) == 0 {
+			return fmt.Errorf("its program is %q, %q: %w", exe, cmdline, err)
+		}
+		return nil
+	})
 }
 
 // ofStatus are the lines of /proc/PID/status that say what a process may do. Not SigIgn: runc catches signals beside starting

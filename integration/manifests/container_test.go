@@ -22,8 +22,11 @@ import (
 // features is where the labels are told to Node Feature Discovery.
 const features = "etc/kubernetes/node-feature-discovery/features.d/rtshield"
 
-// machine is a host in a directory: a containerd's or CRI-O's configuration, a systemctl that notes what it is told, and
-// Node Feature Discovery. It has no runc.
+// metrics is what the node exporter reads.
+const metrics = "var/lib/node_exporter/textfile_collector/rtshield.prom"
+
+// machine is a host in a directory: a containerd's or CRI-O's configuration, a systemctl that notes what it is told, a
+// systemd-run, Node Feature Discovery and a node exporter. It has no runc.
 type machine struct {
 	t         *testing.T
 	dir       string
@@ -39,6 +42,12 @@ case "$*" in
 "restart $(cat /run/active)") echo "$*" >>/run/restarts; exit 0 ;;
 esac
 exit 3
+`
+
+// systemdRun runs a service in the caller's own place.
+const systemdRun = `#!/bin/sh
+while [ "${1#--}" != "$1" ]; do shift; done
+exec "$@"
 `
 
 func newMachine(t *testing.T, overlay, from, etc, unit string) *machine {
@@ -61,8 +70,9 @@ func newMachine(t *testing.T, overlay, from, etc, unit string) *machine {
 		m.must(os.Symlink("busybox", m.path("bin/"+applet)))
 	}
 	m.put("usr/bin/systemctl", systemctl)
+	m.put("usr/bin/systemd-run", systemdRun)
 	m.put("run/active", unit)
-	for _, dir := range []string{filepath.Dir(features), "proc", "sys", etc} {
+	for _, dir := range []string{filepath.Dir(features), filepath.Dir(metrics), "proc", "sys", etc} {
 		m.must(os.MkdirAll(m.path(dir), 0o755))
 	}
 	m.must(os.CopyFS(m.path(etc), os.DirFS(from)))
@@ -147,6 +157,9 @@ func (m *machine) tree() map[string]string {
 		name := strings.TrimPrefix(path, m.dir+"/")
 		if name == "run" {
 			return fs.SkipDir
+		}
+		if strings.HasPrefix(entry.Name(), "."+filepath.Base(metrics)) { // about to become it
+			return nil
 		}
 		info, err := entry.Info()
 		if err != nil {
@@ -275,12 +288,13 @@ func (m *machine) until(what string, holds func() bool) {
 }
 
 func (m *machine) ready() bool {
-	return strings.Contains(m.read(features), "rtshield.io/ready=true\n") && strings.Contains(m.read(features), "rtshield.io/free-cpus=")
+	return strings.Contains(m.read(metrics), "rtshield_node_ready 1\n") && strings.Contains(m.read(features), "rtshield.io/ready=true\n") && strings.Contains(m.read(features), "rtshield.io/free-cpus=")
 }
 
 func (m *machine) equip() (said string) {
 	m.t.Helper()
 	_ = os.Remove(m.path(features)) // of an earlier one
+	_ = os.Remove(m.path(metrics))
 	stop := m.start("rtshield-node")
 	m.until("the node is ready", m.ready)
 	said, err := stop()
@@ -353,12 +367,22 @@ func TestTheInstallersContainerEquipsAHostAndLeavesItAsItWas(t *testing.T) {
 
 			stop := m.start("rtshield-remove")
 			m.until("nothing more is scheduled", func() bool { return m.read(features) == "rtshield.io/ready=false\n" })
-			installed[features] = m.tree()[features]
+			m.until("metrics say nothing of ready", func() bool {
+				text := m.read(metrics)
+				return strings.Contains(text, "rtshield_cpus{") && !strings.Contains(text, "rtshield_node_ready")
+			})
+			for _, told := range []string{features, metrics} {
+				installed[told] = m.tree()[told]
+			}
 			m.same("while the container runs", installed)
 			m.must(os.Remove(m.path(note)))
 			m.until("the labels are gone", func() bool { _, err := os.Stat(m.path(features)); return err != nil })
 			m.same("after remove", before)
-			if said, err := stop(); err != nil || m.read("run/restarts") != restarts+restarts || !strings.Contains(said, "waiting: 1 container(s) of rtshield's still run: web") {
+			said, err = stop()
+			if left, _ := os.ReadDir(m.path(filepath.Dir(metrics))); len(left) > 0 {
+				t.Errorf("the node exporter would still read %v", left)
+			}
+			if err != nil || m.read("run/restarts") != restarts+restarts || !strings.Contains(said, "waiting: 1 container(s) of rtshield's still run: web") {
 				t.Errorf("%v, restarts: %q\n%s", err, m.read("run/restarts"), said)
 			}
 		})
@@ -374,6 +398,9 @@ func TestAConfigurationThatSomebodyWritesAnewIsToldAndMendedByTheNextStart(t *te
 	m.until("the node is not ready", func() bool { return m.read(features) == "rtshield.io/ready=false\n" })
 	if said, err := stop(); err == nil || !strings.Contains(said, "/etc/containerd/config.toml does not have rtshield as it was put there: somebody has written it anew") {
 		t.Errorf("%v\n%s", err, said)
+	}
+	if text := m.read(metrics); !strings.Contains(text, "rtshield_node_ready 0\n") {
+		t.Errorf("the node exporter would not tell that the node is not ready:\n%s", text)
 	}
 	m.equip()
 	if m.read("run/restarts") != "restart containerd\nrestart containerd\n" {

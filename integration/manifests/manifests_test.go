@@ -14,8 +14,10 @@ import (
 	rbac "k8s.io/api/rbac/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/resmap"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 )
 
@@ -31,6 +33,7 @@ var strict = func() runtime.Decoder {
 			panic(err)
 		}
 	}
+	scheme.AddKnownTypeWithName(schema.GroupVersionKind{Group: "monitoring.coreos.com", Version: "v1", Kind: "PrometheusRule"}, &prometheusRule{})
 	return serializer.NewCodecFactory(scheme, serializer.EnableStrict).UniversalDeserializer()
 }()
 
@@ -66,6 +69,11 @@ func kustomize(t *testing.T, overlay string) []object {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return decoded(t, resources)
+}
+
+func decoded(t *testing.T, resources resmap.ResMap) []object {
+	t.Helper()
 	text, err := resources.AsYaml()
 	if err != nil {
 		t.Fatal(err)

@@ -86,12 +86,12 @@ func TestTheChartGivesWhatTheOverlaysGive(t *testing.T) {
 
 func TestTheChartsValuesReachTheObjects(t *testing.T) {
 	objects := helm(t, map[string]any{
-		"image": "registry.example/other:1", "engine": "", "labels": "nfd", "classes": []any{"gold"}, "policy": "[layout]\nshield = \"2-3\"\n",
+		"image": "registry.example/other:1", "engine": "", "labels": "nfd", "metrics": "/srv/textfiles", "classes": []any{"gold"}, "policy": "[layout]\nshield = \"2-3\"\n",
 	})
-	if got := flags(t, objects, "rtshield-node"); !slices.Equal(got, []string{"run", "--class=gold", "--labels=nfd"}) {
+	if got := flags(t, objects, "rtshield-node"); !slices.Equal(got, []string{"run", "--class=gold", "--labels=nfd", "--metrics=/srv/textfiles"}) {
 		t.Errorf("%q", got)
 	}
-	if got := flags(t, objects, "rtshield-remove"); !slices.Equal(got, []string{"remove", "--labels=nfd"}) {
+	if got := flags(t, objects, "rtshield-remove"); !slices.Equal(got, []string{"remove", "--labels=nfd", "--metrics=/srv/textfiles"}) {
 		t.Errorf("%q", got)
 	}
 	if policy := only[*core.ConfigMap](t, objects, "rtshield-policy"); policy.Data["config.toml"] != "[layout]\nshield = \"2-3\"\n" {

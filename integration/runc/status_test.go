@@ -77,11 +77,19 @@ func heldToStatus(r *rig.Rig, file string, before, after status.Status) {
 		}
 	}
 	web := before.Grants[0]
-	own := []string{"root", r.Root, "id", "web", "container", "web"}
+	own := []string{"root", r.Root, "id", "web", "name", "web"}
 	value("rtshield_container_info", append(own, "class", web.Class, "policy", web.Policy, "level", web.Level, "cpus", web.CPUs.String())...)
 	limits := value("rtshield_container_limits", append(own, "cause", "host")...) + value("rtshield_container_limits", append(own, "cause", "changed")...)
 	if limits != float64(len(web.Limits)) {
 		r.Errorf("%v limits, want %d", limits, len(web.Limits))
+	}
+	for mark, want := range map[string]bool{"holds": true, "broken": false, "unknown": false} {
+		if got := value("rtshield_container_promises", append(own, "mark", mark)...); got > 0 != want {
+			r.Errorf("%v promises are marked %s", got, mark)
+		}
+	}
+	if got := value("rtshield_host_broken_promises"); got != 0 {
+		r.Errorf("%v promises of the host are broken", got)
 	}
 	low, high := web.Interference.CPUs[0], after.Grants[0].Interference.CPUs[0]
 	for kind, bounds := range map[string][2]uint64{

@@ -22,7 +22,7 @@ var (
 	only     = flag.String("vm.only", os.Getenv("RTSHIELD_VM_ONLY"), "boot only the columns with these names, separated by commas")
 	run      = flag.String("vm.run", os.Getenv("RTSHIELD_VM_RUN"), "run only these tests in each VM, as go test -run")
 	seed     = flag.Uint64("vm.seed", 1, "play the random test with this seed; 0 for a fresh one, which it prints")
-	steps    = flag.Int("vm.steps", 200, "how many steps the random test has")
+	steps    = flag.Int("vm.steps", 100, "how many steps the random test has")
 	with     = flag.String("vm.with", "runc", "play the random test with this delegate: runc, or crun, which is faster")
 	parallel = flag.Int("vm.parallel", runtime.NumCPU(), "boot so many VMs at once")
 	limit    = flag.Duration("vm.limit", BootLimit, "the time for each VM, on a machine that has better things to do")

@@ -21,6 +21,7 @@ var may = []struct {
 	{"cmd/*", []string{"*"}},
 	{"integration/*", []string{"*"}},
 	{"scripts/*", nil},
+	{"docs", nil},
 	{"runtime/argv", nil},
 	{"runtime/delegate", []string{"internal/config/location", "internal/privilege"}},
 	{"runtime/early", []string{"runtime/argv", "runtime/delegate"}},

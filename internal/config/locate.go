@@ -36,11 +36,11 @@ var oneLine = strings.NewReplacer("\n", `\n`, "\r", `\r`)
 // knownKeys names what could have stood where key stands.
 func knownKeys(key []string) string {
 	switch {
-	case len(key) > 1 && key[0] == "runtime":
+	case len(key) > 1 && key[0] == TableRuntime:
 		return "one of " + keysOf(file{}.Runtime)
-	case len(key) > 1 && key[0] == "layout":
+	case len(key) > 1 && key[0] == TableLayout:
 		return "one of " + keysOf(file{}.Layout)
-	case len(key) > 2 && key[0] == "class":
+	case len(key) > 2 && key[0] == TableClass:
 		return "one of " + keysOf(class{})
 	}
 	return "one of [runtime], [layout], [class.<name>]"

@@ -69,8 +69,20 @@ func ways(l3 int) string {
 	return fmt.Sprintf("exclusive:%d", l3)
 }
 
+// The tables of the policy file. A class's is called class.<name>.
+const (
+	TableRuntime = "runtime"
+	TableLayout  = "layout"
+	TableClass   = "class"
+)
+
 // Keys lists the options that a class can have.
-func Keys() []string { return strings.Split(keysOf(class{}), ", ") }
+func Keys() []string { return TableKeys(TableClass) }
+
+// TableKeys lists the keys that a table of the policy file can have.
+func TableKeys(table string) []string {
+	return strings.Split(keysOf(map[string]any{TableRuntime: file{}.Runtime, TableLayout: file{}.Layout, TableClass: class{}}[table]), ", ")
+}
 
 // Origins tells where in the policy file a value stands.
 type Origins struct {

@@ -42,7 +42,7 @@ func (n Node) Labels(ctx context.Context) (Labels, error) {
 	root := host.Root(n.Root)
 	version, _ := root.Read("proc/version")
 	labels[PreemptRT] = strconv.FormatBool(strings.Contains(version, "PREEMPT_RT") || strings.Contains(version, "PREEMPT RT"))
-	answer, err := n.Run(ctx, n.program("rtshield"), "status", "--json")
+	answer, err := n.onHost(ctx, "status", "--json")
 	if err != nil {
 		return labels, err
 	}

@@ -30,6 +30,8 @@ type Node struct {
 	Classes []string
 	// Policy is a policy file for the host. It need not be there.
 	Policy string
+	// Metrics is the directory of the node exporter's textfile collector, none, or auto: the usual ones, where they are there.
+	Metrics string
 	// Run runs a program of the host in the host's root, and gives what it printed.
 	Run func(ctx context.Context, argv ...string) (string, error)
 	// Log is told each thing that was done.
@@ -145,12 +147,15 @@ func (n Node) Remove(ctx context.Context) error {
 	if users := n.users(); len(users) > 0 {
 		return InUse(users)
 	}
-	if answer, err := n.Run(ctx, n.program("rtshield"), "reconcile"); err != nil {
+	if answer, err := n.onHost(ctx, "reconcile"); err != nil {
 		return err
 	} else if !strings.HasPrefix(answer, nothingToDo) {
 		n.Log(strings.TrimSpace(answer))
 	}
 	if err := n.removePolicy(have); err != nil {
+		return err
+	}
+	if err := n.removeMetrics(have); err != nil {
 		return err
 	}
 	if err := n.removeDirs(have); err != nil {

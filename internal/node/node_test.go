@@ -66,11 +66,17 @@ func (s *site) run(_ context.Context, argv ...string) (string, error) {
 		}
 		return "", nil
 	}
+	if argv[0] == "systemd-run" {
+		argv = argv[slices.IndexFunc(argv, func(word string) bool { return strings.HasPrefix(word, "/") }):]
+	}
 	if _, err := os.Stat(s.path(argv[0])); err != nil {
 		s.t.Errorf("%s: %v", call, err)
 	}
 	switch argv[1] {
 	case "status":
+		if argv[2] == "--prometheus" {
+			return "# TYPE rtshield_build_info gauge\nrtshield_build_info{version=\"1\"} 1\n", nil
+		}
 		return `{"layout": {"housekeeping": "0", "pool": "1-3"}, "free": "2-3"}`, nil
 	case "reconcile":
 		return "nothing to do: no container holds a CPU, and no setting waits to go back\n", nil

@@ -25,6 +25,8 @@ type record struct {
 	Restart bool `json:"restart,omitempty"`
 	// Policy are sums of the texts of which one is the host's policy file, if it is ours.
 	Policy []string `json:"policy,omitempty"`
+	// Metrics is the file for the node exporter.
+	Metrics string `json:"metrics,omitempty"`
 	// Dirs were made, those above first.
 	Dirs []string `json:"dirs,omitempty"`
 }

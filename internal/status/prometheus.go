@@ -20,6 +20,9 @@ func (s *Status) Prometheus(w io.Writer, version string) error {
 	for _, one := range s.Bandwidth {
 		bandwidthMetrics(m, one)
 	}
+	if s.Promises != nil {
+		promiseMetrics(m, *s.Promises)
+	}
 	_, err := m.WriteTo(w)
 	return err
 }
@@ -41,9 +44,10 @@ func (s *Status) hostMetrics(m *exposition) {
 	m.gauge("rtshield_lost_containers", "Running containers whose CPUs are in no ledger, because it was deleted.", float64(len(s.Lost)))
 }
 
-// of are the labels of a container: ids are unique only below one state root.
+// of are the labels of a container: ids are unique only below one state root. None is called container or pod: in a cluster those
+// are the node exporter's own, put there by the scrape (Prometheus Operator).
 func of(root, id, name string, more ...string) []string {
-	return append([]string{"root", root, "id", id, "container", name}, more...)
+	return append([]string{"root", root, "id", id, "name", name}, more...)
 }
 
 func grantMetrics(m *exposition, grant Grant) {
@@ -53,7 +57,7 @@ func grantMetrics(m *exposition, grant Grant) {
 		pod = grant.Pod.Name
 	}
 	m.gauge("rtshield_container_info", "What a container was granted. Always 1.", 1,
-		labels("class", grant.Class, "policy", grant.Policy, "level", grant.Level, "cpus", grant.CPUs.String(), "pod", pod)...)
+		labels("class", grant.Class, "policy", grant.Policy, "level", grant.Level, "cpus", grant.CPUs.String(), "pod_name", pod)...)
 	m.gauge("rtshield_container_cpus", "CPUs that a container has for itself.", float64(grant.CPUs.Size()), labels()...)
 	if created, err := time.Parse(time.RFC3339, grant.Created); err == nil {
 		m.gauge("rtshield_container_created_timestamp_seconds", "When a container was granted its CPUs, in Unix time.", float64(created.Unix()), labels()...)
@@ -108,4 +112,31 @@ func bandwidthMetrics(m *exposition, one Bandwidth) {
 	m.counter("rtshield_bandwidth_periods_total", "Periods of its bandwidth in which a container ran.", float64(one.Life.Periods), labels...)
 	m.counter("rtshield_bandwidth_throttled_periods_total", "Periods in which a container was throttled.", float64(one.Life.Throttled), labels...)
 	m.counter("rtshield_bandwidth_throttled_seconds_total", "For how long a container was throttled, summed over CPUs.", one.Life.ThrottledSeconds, labels...)
+}
+
+// Promises count what was promised by what became of it, as rtshield verify marks it.
+type Promises struct {
+	// Host is how many are broken of those that are made to no container that lives.
+	Host int
+	// Containers are those with CPUs of their own, and those without.
+	Containers []Kept
+}
+
+// Kept are the promises to one container.
+type Kept struct {
+	Root, ID, Name string
+	Marks          map[string]int
+}
+
+// Marks are all that there are, as in internal/verify.
+var Marks = []string{"holds", "broken", "cannot", "unknown"}
+
+func promiseMetrics(m *exposition, promises Promises) {
+	m.gauge("rtshield_host_broken_promises", "Settings that were not put back after the last container, and ledgers that were deleted.", float64(promises.Host))
+	for _, one := range promises.Containers {
+		for _, mark := range Marks {
+			m.gauge("rtshield_container_promises", "What a container was promised, by what became of it, as rtshield verify marks it.",
+				float64(one.Marks[mark]), of(one.Root, one.ID, one.Name, "mark", mark)...)
+		}
+	}
 }

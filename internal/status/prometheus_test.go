@@ -41,6 +41,7 @@ func busy() *Status {
 	return &Status{
 		CPUs:   []CPU{{CPU: 0, Use: Housekeeping}, {CPU: 1, Use: Free}, {CPU: 2, Use: Granted}, {CPU: 3, Use: Granted}},
 		Grants: []Grant{web, other, odd}, Bandwidth: []Bandwidth{half, half}, Lost: []string{"/a"},
+		Promises: &Promises{Host: 1, Containers: []Kept{{Root: "/run/runc", ID: "w", Name: "web", Marks: map[string]int{"holds": 9, "broken": 2, "cannot": 1}}}},
 	}
 }
 
@@ -95,6 +96,8 @@ func TestPrometheusParsesWhatStatusWrites(t *testing.T) {
 		"rtshield_container_cpus other w web": 2, "rtshield_container_cpus o a\"b\\c\nd\uFFFD": 0,
 		"rtshield_bandwidth_ratio h half": 0.5, "rtshield_bandwidth_periods_total h half": 10,
 		"rtshield_bandwidth_throttled_periods_total h half": 4, "rtshield_bandwidth_throttled_seconds_total h half": 0.25,
+		"rtshield_host_broken_promises ": 1, "rtshield_container_promises w web holds": 9, "rtshield_container_promises w web broken": 2,
+		"rtshield_container_promises w web cannot": 1, "rtshield_container_promises w web unknown": 0,
 	} {
 		if value, there := got[series]; !there || value != want {
 			t.Errorf("%q is %v (%v), want %v\n%q", series, value, there, want, slices.Sorted(maps.Keys(got)))
@@ -102,6 +105,15 @@ func TestPrometheusParsesWhatStatusWrites(t *testing.T) {
 	}
 	if strings.Contains(text, "disk") {
 		t.Error("names of interrupts are labels: there may be thousands")
+	}
+}
+
+// Dashboard and alert rules are tested with that text (integration/manifests).
+func TestTheTextThatOthersAreTestedWithIsWhatStatusWrites(t *testing.T) {
+	const file = "testdata/busy.prom"
+	text, _ := exposed(t, busy())
+	if want, err := os.ReadFile(file); err != nil || string(want) != text {
+		t.Errorf("%v: %s is not\n%s", err, file, text)
 	}
 }
 
@@ -120,7 +132,7 @@ func TestTheDocumentListsEveryMetricWithItsLabels(t *testing.T) {
 	for name, family := range families {
 		var labels []string
 		for _, pair := range family.GetMetric()[0].GetLabel() {
-			if !slices.Contains([]string{"root", "id", "container"}, pair.GetName()) {
+			if !slices.Contains([]string{"root", "id", "name"}, pair.GetName()) {
 				labels = append(labels, pair.GetName())
 			}
 		}
@@ -136,7 +148,7 @@ func TestTheDocumentListsEveryMetricWithItsLabels(t *testing.T) {
 
 func TestTheSeriesAreBoundedByTheCPUs(t *testing.T) {
 	const grants, each = 200, 2
-	s := &Status{}
+	s := &Status{Promises: &Promises{}}
 	for i := range grants {
 		delta := &interference.Delta{ForeignNS: ptr(1), ForeignTurnsAtMost: ptr(1)}
 		for cpu := range each {
@@ -147,6 +159,7 @@ func TestTheSeriesAreBoundedByTheCPUs(t *testing.T) {
 			delta.CPUs = append(delta.CPUs, one)
 		}
 		s.Grants = append(s.Grants, Grant{ID: fmt.Sprint(i), Name: "web", Interference: delta, Limits: make([]shield.Limit, 50), Created: "2026-11-22T14:00:00Z"})
+		s.Promises.Containers = append(s.Promises.Containers, Kept{ID: fmt.Sprint(i), Name: "web", Marks: map[string]int{"holds": 20}})
 	}
 	text, _ := exposed(t, s)
 	series := 0
@@ -155,7 +168,19 @@ func TestTheSeriesAreBoundedByTheCPUs(t *testing.T) {
 			series++
 		}
 	}
-	if most := 10 + grants*7 + grants*each*6; series != most {
+	if most := 11 + grants*11 + grants*each*6; series != most {
 		t.Errorf("%d series, want %d", series, most)
+	}
+}
+
+// In a cluster a scrape's own labels win over those of the text.
+func TestNoLabelHasTheNameOfOneThatAScrapeAdds(t *testing.T) {
+	_, families := exposed(t, busy())
+	for name, family := range families {
+		for _, pair := range family.GetMetric()[0].GetLabel() {
+			if slices.Contains([]string{"container", "endpoint", "instance", "job", "namespace", "node", "pod", "service"}, pair.GetName()) {
+				t.Errorf("%s has the label %s", name, pair.GetName())
+			}
+		}
 	}
 }

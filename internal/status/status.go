@@ -29,6 +29,8 @@ type Status struct {
 	Pods []Pod `json:"pods,omitempty"`
 	// Lost are cgroups of running containers that were granted CPUs, by a ledger that was deleted.
 	Lost []string `json:"lost,omitempty"`
+	// Promises are what rtshield verify would say now, for the metrics. Nil where nobody has looked.
+	Promises *Promises `json:"-"`
 	// Stale counts containers whose owner has died without a release; the next invocation cleans up after them.
 	Stale int `json:"stale"`
 }

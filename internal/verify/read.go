@@ -17,7 +17,7 @@ import (
 )
 
 // read looks at a container. Its first process may have ended, while others of its cgroup run.
-func read(root host.Root, grant shield.Grant) seen {
+func read(root host.Root, grant shield.Grant, sparing bool) seen {
 	pid := grant.Owner.PID
 	now := seen{cpuset: promise.Cpuset(root, grant)}
 	if reading, ok := promise.Nodes(root, grant); ok {
@@ -47,6 +47,9 @@ func read(root host.Root, grant shield.Grant) seen {
 		read func(host.Root, int, shield.Grant) (promise.Reading, bool)
 		into **promise.Reading
 	}{{promise.THP, &now.thp}, {promise.KSM, &now.ksm}, {promise.Swap, &now.swap}, {promise.Bound, &now.bound}} {
+		if sparing && part.into == &now.bound {
+			continue
+		}
 		if reading, ok := part.read(root, pid, grant); ok {
 			*part.into = &reading
 		}

@@ -58,7 +58,7 @@ type noter func(grant shield.Grant, what, was, now string, err error)
 
 // mendCgroup writes what the container's own cgroup should say, and brings its first process back into it.
 func mendCgroup(root host.Root, grant shield.Grant, note noter) {
-	now := read(root, grant)
+	now := read(root, grant, false)
 	readings := now.cpuset
 	for _, reading := range []*promise.Reading{now.nodes, now.swap} {
 		if reading != nil {
@@ -86,7 +86,7 @@ func mendCgroup(root host.Root, grant shield.Grant, note noter) {
 // mendThreads gives the first thread its policy, and no other thread more than it may have. Those with a rule have their places of
 // the reconcile before. cameBack says whether some had to be brought back into the container's cgroup.
 func mendThreads(root host.Root, grant shield.Grant, ceiling ceiling, note noter) (cameBack bool) {
-	now := read(root, grant)
+	now := read(root, grant, false)
 	lower := func(t thread, want sched.Attr) {
 		err := sched.Set(t.tid, want)
 		if host.Gone(err) {

@@ -46,7 +46,7 @@ func (j Job) shared(ledger *shield.Ledger, shown status.Shared) Container {
 		return container
 	}
 	grant := grants[i]
-	now := read(j.Root, grant)
+	now := read(j.Root, grant, j.Sparing)
 	container.Promises = append([]Promise{firstThread(grant, now)}, threadPromises(grant, ceilingOf(grant, j.Policy.Classes), now)...)
 	container.Promises = append(container.Promises, apart(grant.CPUs.CPUSet, ledger.Held()))
 	if chain := grant.Cgroups.Budgets; len(chain) > 0 {

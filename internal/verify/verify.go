@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/rtshield/rtshield/internal/config"
 	"github.com/rtshield/rtshield/internal/host"
@@ -76,6 +77,8 @@ type Job struct {
 	Root   host.Root
 	Policy config.Config
 	Store  shield.Store
+	// Sparing leaves out what would hold up a container: numa_maps walks its page tables, and who maps memory waits for that.
+	Sparing bool
 	// Told: irqbalance has just been told what to leave out. It shows that with its next scan only, and moves nothing before.
 	Told bool
 }
@@ -117,6 +120,47 @@ func (j Job) look(ids []string) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	report, err := j.judge(ledger, now, ids)
+	if err == nil {
+		j.blame(report)
+	}
+	return report, err
+}
+
+// Status gathers what status does, and counts the promises on the way. It looks once, without the ledger's lock: what it calls broken
+// another rtshield may be about to change.
+func (j Job) Status(sample time.Duration) (*status.Status, error) {
+	ledger, err := j.Store.Peek()
+	if err != nil {
+		return nil, err
+	}
+	now, err := status.Of(j.Root, j.Policy, j.Store, ledger, sample)
+	if err != nil {
+		return nil, err
+	}
+	j.Sparing = true
+	report, err := j.judge(ledger, now, nil)
+	if err != nil {
+		return nil, err
+	}
+	now.Promises = report.counted()
+	return now, nil
+}
+
+func (r *Report) counted() *status.Promises {
+	counted := &status.Promises{Host: len(r.Host)} // one that holds is not mentioned
+	for _, container := range r.Containers {
+		kept := status.Kept{Root: container.Root, ID: container.ID, Name: container.Name, Marks: map[string]int{}}
+		for _, promise := range container.Promises {
+			kept.Marks[string(promise.Mark)]++
+		}
+		counted.Containers = append(counted.Containers, kept)
+	}
+	return counted
+}
+
+// judge holds the promises of the containers that status has gathered.
+func (j Job) judge(ledger *shield.Ledger, now *status.Status, ids []string) (*Report, error) {
 	report := &Report{Containers: []Container{}, Totals: map[Mark]int{}}
 	if len(ids) == 0 {
 		report.Host = hostPromises(now.Lost, leftover(j.Root, ledger))
@@ -137,7 +181,6 @@ func (j Job) look(ids []string) (*Report, error) {
 		return nil, err
 	}
 	report.count()
-	j.blame(report)
 	return report, nil
 }
 
@@ -153,7 +196,7 @@ func (j Job) container(grant shield.Grant, shown status.Grant) Container {
 			Why: "nobody deleted it", Help: repair,
 		})
 	case shown.State == "bound" && grant.Move == nil:
-		own := ownPromises(grant, ceilingOf(grant, j.Policy.Classes), read(j.Root, grant))
+		own := ownPromises(grant, ceilingOf(grant, j.Policy.Classes), read(j.Root, grant, j.Sparing))
 		container.Promises = append(own, outerPromises(grant, j.settled(shown.Limits))...)
 	}
 	return container

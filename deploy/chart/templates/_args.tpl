@@ -11,4 +11,7 @@
             {{- if ne .Values.labels "auto" }}
             - --labels={{ .Values.labels }}
             {{- end }}
+            {{- if ne .Values.metrics "auto" }}
+            - --metrics={{ .Values.metrics }}
+            {{- end }}
 {{- end }}

@@ -3,8 +3,10 @@
 package guest_test
 
 import (
+	"errors"
 	"os"
 	"os/exec"
+	goruntime "runtime"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -12,6 +14,27 @@ import (
 
 	"github.com/rtshield/rtshield/integration/hog"
 )
+
+// crun hands the affinity of who calls it on to the container, and so does runc before 1.2: not to one that was granted CPUs.
+func TestAnEnginesOwnAffinityIsNotThatOfItsContainer(t *testing.T) {
+	each(t, func(r *rig) {
+		free := r.status().Free.List()
+		both := cpuset.New(free[0], free[1])
+		var was, narrow unix.CPUSet
+		narrow.Set(free[0])
+		goruntime.LockOSThread() // what is started from this thread inherits from it
+		defer goruntime.UnlockOSThread()
+		if err := errors.Join(unix.SchedGetaffinity(0, &was), unix.SchedSetaffinity(0, &narrow)); err != nil {
+			r.Fatal(err)
+		}
+		defer unix.SchedSetaffinity(0, &was)
+		pid := r.begin("run", "a", class("fifo"), annotate("smt", "prefer", "numa", "any"), cpus(both.String()))
+		if now := r.allowed(pid); now != both.String() {
+			r.Errorf("it may run on CPU %s, and was granted %s", now, both)
+		}
+		r.end("a")
+	})
+}
 
 // Before Linux 6.2 writing a cpuset resets the affinity of every thread in it.
 func TestTasksKeepTheAffinityThatTheyChose(t *testing.T) {

@@ -53,18 +53,19 @@ func prepare() error {
 	return err
 }
 
-// imageTree is a busybox and loop, which does nothing until it is told to stop.
-func imageTree() ([]byte, error) {
-	busybox, err := os.ReadFile("/bin/busybox")
-	if err != nil {
-		return nil, err
+// imageTree is a busybox, loop, which does nothing until it is told to stop, and programs of the host's.
+func imageTree(programs ...string) ([]byte, error) {
+	files := map[string]string{"bin/loop": "#!/bin/sh\ntrap 'exit 0' TERM\nsleep 100000 &\nwait\n"}
+	for _, path := range append(programs, "/bin/busybox") {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		files[strings.TrimPrefix(path, "/")] = string(content)
 	}
 	var out bytes.Buffer
 	w := tar.NewWriter(&out)
-	for name, content := range map[string]string{
-		"bin/busybox": string(busybox),
-		"bin/loop":    "#!/bin/sh\ntrap 'exit 0' TERM\nsleep 100000 &\nwait\n",
-	} {
+	for name, content := range files {
 		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o755, Size: int64(len(content))}); err != nil {
 			return nil, err
 		}
@@ -72,7 +73,7 @@ func imageTree() ([]byte, error) {
 			return nil, err
 		}
 	}
-	for _, applet := range []string{"sh", "sleep", "cat", "true"} {
+	for _, applet := range []string{"sh", "sleep", "cat", "true", "grep", "env"} {
 		if err := w.WriteHeader(&tar.Header{Name: "bin/" + applet, Typeflag: tar.TypeSymlink, Linkname: "busybox", Mode: 0o777}); err != nil {
 			return nil, err
 		}
