@@ -27,7 +27,7 @@ OTHER = $(shell $(GO) list ./... | grep -vE '/(internal|spec|runtime)(/|$$)')
 # Prerequisites below are an order (setup, then build), also under make -j.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup build man shared packages runc containerd image image-programs k8stest demo latency test vmtest vmtest-systemd fuzz reference bench lint fmt fmt-check clean install uninstall
+.PHONY: help setup build man shared packages runc containerd image image-programs kubernetes k8stest k8sbench k8s demo latency test vmtest vmtest-systemd fuzz reference bench lint fmt fmt-check clean install uninstall
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,9 +70,30 @@ image-programs: build
 image: image-programs ## build the installer's image for Kubernetes, IMAGE=rtshield-node:VERSION, with docker (deploy/README.md)
 	docker build --network=none -t $(IMAGE) -f deploy/Dockerfile $(BIN)/image
 
-k8stest: image-programs ## test deploy/: manifests, admission policies, and the installer in its container (as root)
+# Kubernetes as its authors release it, in a module of its own: what it requires is nothing of ours. etcd is Debian's.
+VERSIONED := k8s.io/component-base/version
+
+kubernetes: ## build the kubelet, kube-apiserver and kubectl of the tests, into bin/kubernetes (ten minutes, once)
+	@scripts/setup.sh etcd-server
+	@mkdir -p $(BIN)/kubernetes
+	cd integration/kubernetes/programs && version=$$($(GO) list -m -f '{{.Version}}' k8s.io/kubernetes) && \
+		CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -o $(BIN)/kubernetes/ \
+		-ldflags "-s -w -X $(VERSIONED).gitVersion=$$version -X $(VERSIONED).gitMajor=1 -X $(VERSIONED).gitMinor=$$(echo $$version | cut -d. -f2)" tool
+
+# The suites take the lock themselves, and build a program that is not named.
+CLUSTER := RTSHIELD_BIN=$(BIN)/rtshield RTSHIELD_TEST_RUNC=$(BIN)/runc RTSHIELD_TEST_CONTAINERD=$(BIN)/containerd \
+	RTSHIELD_TEST_KUBERNETES=$(BIN)/kubernetes $(GO)
+
+k8stest: image-programs runc containerd kubernetes ## test deploy/, and rtshield below a real kubelet and API server (as root)
 	cd integration/manifests && RTSHIELD_IMAGE=$(BIN)/image $(GO) vet ./... && \
 		RTSHIELD_IMAGE=$(BIN)/image $(ALONE) $(GO) test -count=1 -timeout 10m ./...
+	cd integration/kubernetes && $(GO) vet ./... && $(CLUSTER) test -count=1 -p 1 -timeout 20m ./...
+
+k8sbench: build runc containerd kubernetes ## time the start of 20 pods with runc and with rtshield, in turns (as root, minutes)
+	cd integration/kubernetes && $(CLUSTER) test -run '^$$' -bench PodStart -benchtime 20x -timeout 30m .
+
+k8s: build runc containerd kubernetes ## run that kubelet and API server until Ctrl-C (as root)
+	cd integration/kubernetes && $(CLUSTER) run ./up
 
 demo: setup build runc ## run one container under load three ways, and compare (as root)
 	@$(STATIC) -o $(BIN)/probe ./integration/demo/probe

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/rtshield/rtshield/internal/config"
 	"github.com/rtshield/rtshield/internal/host"
 	"github.com/rtshield/rtshield/runtime/argv"
 	"github.com/rtshield/rtshield/runtime/delegate"
@@ -46,9 +47,22 @@ func dispatch(inv argv.Invocation) (int, error) {
 			return execute(inv)
 		case "update":
 			return update(inv)
+		case "features":
+			return 1, features(inv)
 		}
 	}
 	return 1, delegate.PassOn(inv.Argv)
+}
+
+// features is asked by an engine that starts, and what it says holds until the next start: after a boot no create has left the
+// pointer yet, so the policy is asked. One that cannot be read stops nobody here either.
+func features(inv argv.Invocation) error {
+	if policy, err := config.Load(); err == nil {
+		if path, err := delegate.Find(policy.Delegates); err == nil {
+			return delegate.Become(path, inv.Argv)
+		}
+	}
+	return delegate.PassOn(inv.Argv)
 }
 
 // unreadableCreate: with a flag that our table does not know we cannot tell the bundle from the id, and passing the

@@ -66,6 +66,9 @@ need systemd command -v systemd-analyze
 need rpm command -v rpm
 need busybox-static installed busybox-static
 need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
+for package in "$@"; do # what only some targets of the Makefile take
+	need "$package" installed "$package"
+done
 
 if [ -z "$missing" ]; then
 	say "all there"

@@ -30,13 +30,13 @@ func TestAContainerKeepsItsShieldWhileContainerdIsGone(t *testing.T) {
 	p := runPod(t, "rtshield", asking)
 	c := p.start(static(shielded()), loop)
 	before, pause := c.pid(), p.pause()
-	engine.kill9()
+	engine.Kill9()
 	scheduled(t, "without containerd", before, fifo())
 	if list := grants(t); len(list) != 1 || list[0].PID != before || list[0].State != "bound" {
 		t.Errorf("without containerd the grants are %+v", list)
 	}
 	if err := engine.launch(); err != nil { // also what an upgrade does
-		t.Fatalf("%v\n%s", err, engine.lastWords())
+		t.Fatalf("%v\n%s", err, engine.LastWords())
 	}
 	if c.pid() != before || p.pause() != pause {
 		t.Errorf("the container was pid %d, is %d; pause was %d, is %d", before, c.pid(), pause, p.pause())

@@ -8,15 +8,15 @@ import (
 // restart starts containerd anew, with what its file says now.
 func restart(t *testing.T) {
 	t.Helper()
-	engine.kill9()
+	engine.Kill9()
 	if err := engine.launch(); err != nil {
-		t.Fatalf("%v\n%s", err, engine.lastWords())
+		t.Fatalf("%v\n%s", err, engine.LastWords())
 	}
 }
 
 func TestInstallIsAllThatContainerdNeeds(t *testing.T) {
 	unchanged(t)
-	file := engine.Path("containerd.toml")
+	file := engine.Config()
 	before, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)

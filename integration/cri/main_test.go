@@ -16,7 +16,7 @@ import (
 func init() { runtime.LockOSThread() } // containerd ends with the thread that started it
 
 // engine is the one containerd of all tests.
-var engine *containerd
+var engine *daemon
 
 func TestMain(m *testing.M) { os.Exit(withContainerd(m)) }
 
@@ -34,15 +34,16 @@ func withContainerd(m *testing.M) (code int) {
 	before := snapshot.Take()
 	var err error
 	engine, err = newContainerd()
-	for _, step := range []func() error{func() error { return engine.launch() }, func() error { return engine.importImage() }, func() error { return engine.firstPod() }} {
+	for _, step := range []func() error{func() error { return engine.launch() }, func() error { return engine.Import(nil, applets...) }, func() error { return engine.firstPod() }} {
 		if err == nil {
 			err = step()
 		}
 	}
-	if err != nil {
-		err = fmt.Errorf("%w\n%s", err, engine.lastWords())
-	} else {
+	switch {
+	case err == nil:
 		code = m.Run()
+	case engine != nil:
+		err = fmt.Errorf("%w\n%s", err, engine.LastWords())
 	}
 	if stopErr := engine.stop(); stopErr != nil {
 		code = fail(stopErr)

@@ -32,7 +32,7 @@ func equipment(t *testing.T, restarts *int) node.Node {
 		t.Fatal(err)
 	}
 	return node.Node{
-		Root: "/", Dir: engine.Path("node"), Image: image, Engine: "containerd", Config: engine.Path("containerd.toml"), Classes: []string{"fifo"},
+		Root: "/", Dir: engine.Path("node"), Image: image, Engine: "containerd", Config: engine.Config(), Classes: []string{"fifo"},
 		Log: func(line string) { t.Log(line) },
 		Run: func(_ context.Context, argv ...string) (string, error) {
 			if argv[0] == "systemctl" {
@@ -55,7 +55,7 @@ func equipment(t *testing.T, restarts *int) node.Node {
 
 func TestAnUpgradeOfTheNodeDisturbsNoShieldedPod(t *testing.T) {
 	unchanged(t)
-	file := engine.Path("containerd.toml")
+	file := engine.Config()
 	before, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)

@@ -16,21 +16,12 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"k8s.io/utils/cpuset"
 
+	"github.com/rtshield/rtshield/integration/containerd"
 	"github.com/rtshield/rtshield/integration/testhost"
 )
 
-// image is the one that there is. "localhost" keeps containerd from asking a registry for it.
-const image = "localhost/busybox:test"
-
 // loop is a program that does nothing until it is told to stop.
-const loop = "/bin/rt-rest"
-
-// No name of a task that a machine may have, which would be exempt: see testhost.Policy.
-const loopScript = `#!/bin/sh
-trap 'exit 0' TERM
-busybox sleep 1000 &
-wait
-`
+const loop = containerd.Loop
 
 var applets = []string{"sh", "cat", "cut", "echo", "grep", "sleep", "tail", "true"}
 
@@ -104,7 +95,7 @@ func runPodOf(t *testing.T, handler string, config *cri.PodSandboxConfig) *pod {
 	t.Cleanup(p.remove)
 	answer, err := call(engine.cri.RunPodSandbox, &cri.RunPodSandboxRequest{Config: p.config, RuntimeHandler: handler})
 	if err != nil {
-		t.Fatalf("%v\n%s", err, engine.lastWords())
+		t.Fatalf("%v\n%s", err, engine.LastWords())
 	}
 	p.id = answer.PodSandboxId
 	return p
@@ -114,11 +105,11 @@ func runPodOf(t *testing.T, handler string, config *cri.PodSandboxConfig) *pod {
 func (p *pod) remove() {
 	p.Helper()
 	if err := engine.removePod(p.id, p.config); err != nil {
-		p.Errorf("%v\n%s", err, engine.lastWords())
+		p.Errorf("%v\n%s", err, engine.LastWords())
 	}
 }
 
-func (c *containerd) removePod(id string, config *cri.PodSandboxConfig) error {
+func (c *daemon) removePod(id string, config *cri.PodSandboxConfig) error {
 	err := testhost.Poll(patience, func() error { // the kubelet tries again, too
 		if id == "" {
 			return nil
@@ -131,7 +122,7 @@ func (c *containerd) removePod(id string, config *cri.PodSandboxConfig) error {
 }
 
 // firstPod makes the cgroups above all pods, and containerd's files: the tests compare with the host as it is from here on.
-func (c *containerd) firstPod() error {
+func (c *daemon) firstPod() error {
 	config := sandbox(nil, c.Dir)
 	answer, err := call(c.cri.RunPodSandbox, &cri.RunPodSandboxRequest{Config: config, RuntimeHandler: "runc"})
 	if err != nil {
@@ -177,7 +168,7 @@ func (p *pod) create(resources *cri.LinuxContainerResources, command ...string) 
 	answer, err := call(engine.cri.CreateContainer, &cri.CreateContainerRequest{
 		PodSandboxId: p.id, SandboxConfig: p.config,
 		Config: &cri.ContainerConfig{
-			Metadata: &cri.ContainerMetadata{Name: cmp.Or(p.naming, "app"), Attempt: p.attempt}, Image: &cri.ImageSpec{Image: image}, Command: command, LogPath: "app.log",
+			Metadata: &cri.ContainerMetadata{Name: cmp.Or(p.naming, "app"), Attempt: p.attempt}, Image: &cri.ImageSpec{Image: containerd.Image}, Command: command, LogPath: "app.log",
 			Linux: &cri.LinuxContainerConfig{
 				Resources: resources,
 				SecurityContext: &cri.LinuxContainerSecurityContext{
@@ -200,7 +191,7 @@ func (p *pod) start(resources *cri.LinuxContainerResources, command ...string) c
 		err = c.start()
 	}
 	if err != nil {
-		p.Fatalf("%v\n%s", err, engine.lastWords())
+		p.Fatalf("%v\n%s", err, engine.LastWords())
 	}
 	return c
 }

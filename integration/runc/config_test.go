@@ -2,9 +2,11 @@ package runc_test
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/rtshield/rtshield/integration/runc/rig"
+	"github.com/rtshield/rtshield/integration/testhost"
 )
 
 func TestAPolicyFileOfGarbageStopsCreateAndNothingElse(t *testing.T) {
@@ -77,6 +79,24 @@ func TestPassThroughNeedsNoStateDirectoryAndNoPolicyFile(t *testing.T) {
 		if exists(r.Policy.State) {
 			r.Errorf("a pass-through verb made %s", r.Policy.State)
 		}
+	})
+}
+
+// An engine asks when it starts: after each boot before any create.
+func TestFeaturesAreThoseOfThePolicysDelegateBeforeAnyCreate(t *testing.T) {
+	rig.Each(t, func(r *rig.Rig) {
+		stub := filepath.Join(r.Dir, "stub")
+		if err := os.WriteFile(stub, []byte("#!/bin/sh\necho features of the stub: \"$@\"\n"), 0o755); err != nil {
+			r.Fatal(err)
+		}
+		other := *r
+		other.Policy = testhost.Policy(r, testhost.Options{Delegates: []string{stub}})
+		other.Env = []string{other.Policy.Env()}
+		has(r, "features", other.Must(other.OCI("features")).Stdout, "features of the stub: --root "+r.Root+" features")
+		if err := os.WriteFile(other.Policy.Path, []byte("garbage"), 0o644); err != nil {
+			r.Fatal(err)
+		}
+		has(r, "features, with a policy of garbage", other.Must(other.OCI("features")).Stdout, "ociVersionMax")
 	})
 }
 

@@ -69,3 +69,20 @@ func declared(t *testing.T, folder, name string) bool {
 	}
 	return false
 }
+
+// And those of docs/kubernetes.md, all of a real kubelet.
+func TestTheTestsThatKubernetesIsSaidToHaveExist(t *testing.T) {
+	text, err := os.ReadFile("../../docs/kubernetes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile(`\bTest[A-Z]\w+`).FindAllString(string(text), -1)
+	if len(names) < 10 {
+		t.Errorf("%d tests are named", len(names))
+	}
+	for _, name := range names {
+		if !declared(t, "kubernetes", name) {
+			t.Errorf("integration/kubernetes has no %s", name)
+		}
+	}
+}

@@ -27,7 +27,23 @@ type Place struct {
 // for the name.
 func NewPlace(name string) (*Place, error) {
 	dir, err := os.MkdirTemp("", name+"-")
-	return &Place{Dir: dir, Cgroup: fmt.Sprintf("/%s-%d", name, os.Getpid()), found: leftovers()}, err
+	if err != nil {
+		return nil, err
+	}
+	return placeIn(dir), nil
+}
+
+func placeIn(dir string) *Place {
+	return &Place{Dir: dir, Cgroup: "/" + filepath.Base(dir), found: leftovers()}
+}
+
+// Left are the places of runs that were cut. Under the lock (Alone) no such run is alive.
+func Left(name string) (places []*Place) {
+	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), name+"-[0-9]*"))
+	for _, dir := range dirs {
+		places = append(places, placeIn(dir))
+	}
+	return places
 }
 
 // Path is a file in the directory.
@@ -121,11 +137,12 @@ func (p *Place) unmount() error {
 	return errors.Join(problems...)
 }
 
-// leftovers are what stays on /run: rtshield's notes which delegate belongs to which policy file, and directories of
-// dockerd and containerd outside of those that they were given.
+// leftovers are what stays elsewhere: rtshield's notes which delegate belongs to which policy file, and directories of
+// dockerd, containerd and kubelet outside of those that they were given.
 func leftovers() map[string]bool {
 	found := map[string]bool{}
-	for _, pattern := range []string{"/run/rtshield/delegate-*", "/run/rtshield/exec-*", "/run/docker", "/run/containerd"} {
+	for _, pattern := range []string{"/run/rtshield/delegate-*", "/run/rtshield/exec-*", "/run/docker", "/run/containerd",
+		"/var/lib/cni", "/var/lib/kubelet", "/var/log/containers", "/var/log/containers/*", "/var/log/pods"} {
 		paths, _ := filepath.Glob(pattern)
 		for _, path := range paths {
 			found[path] = true

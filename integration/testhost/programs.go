@@ -89,23 +89,30 @@ var FindRunc = sync.OnceValues(func() (string, error) {
 
 // FindContainerd gives the directory with the containerd, its shim and ctr that the Makefile names: RTSHIELD_TEST_CONTAINERD,
 // or bin/containerd, built if it is not there.
-var FindContainerd = sync.OnceValues(func() (string, error) {
-	if dir := os.Getenv("RTSHIELD_TEST_CONTAINERD"); dir != "" {
+var FindContainerd = sync.OnceValues(func() (string, error) { return findMade("RTSHIELD_TEST_CONTAINERD", "containerd", "containerd") })
+
+// FindKubernetes gives the directory with the kubelet, kube-apiserver and kubectl that integration/kubernetes/programs names:
+// RTSHIELD_TEST_KUBERNETES, or bin/kubernetes, built if it is not there.
+var FindKubernetes = sync.OnceValues(func() (string, error) { return findMade("RTSHIELD_TEST_KUBERNETES", "kubernetes", "kubelet") })
+
+// findMade gives the directory of programs that a target of the Makefile builds into bin/, below its own name.
+func findMade(variable, target, program string) (string, error) {
+	if dir := os.Getenv(variable); dir != "" {
 		return filepath.Abs(dir)
 	}
-	module, err := root()
+	module, err := Root()
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(module, "bin/containerd")
-	if _, err := os.Stat(filepath.Join(dir, "containerd")); err == nil {
+	dir := filepath.Join(module, "bin", target)
+	if _, err := os.Stat(filepath.Join(dir, program)); err == nil {
 		return dir, nil
 	}
-	if out, err := exec.Command("make", "-C", module, "containerd").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("make containerd: %w\n%s", err, out)
+	if out, err := exec.Command("make", "-C", module, target).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("make %s: %w\n%s", target, err, out)
 	}
 	return dir, nil
-})
+}
 
 func find(variable, file string, always bool, build ...string) (string, error) {
 	if path := os.Getenv(variable); path != "" {
@@ -114,7 +121,7 @@ func find(variable, file string, always bool, build ...string) (string, error) {
 		}
 		return filepath.Abs(path)
 	}
-	module, err := root()
+	module, err := Root()
 	if err != nil {
 		return "", err
 	}

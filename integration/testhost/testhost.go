@@ -45,18 +45,18 @@ func Poll(timeout time.Duration, try func() error) error {
 	}
 }
 
-// root is the module's directory: a test runs in that of its package.
-func root() (string, error) {
+// Root is the product's directory: a test runs in that of its package, which may be in a module of its own below.
+func Root() (string, error) {
 	start, err := os.Getwd()
 	if err != nil {
 		return "", err
 	}
 	for dir := start; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+		if _, err := os.Stat(filepath.Join(dir, "cmd/rtshield")); err == nil {
 			return dir, nil
 		}
 		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("no go.mod above %s", start)
+			return "", fmt.Errorf("no cmd/rtshield above %s", start)
 		}
 	}
 }
