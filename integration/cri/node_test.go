@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -41,6 +42,9 @@ func equipment(t *testing.T, restarts *int) node.Node {
 					restart(t)
 				}
 				return "", nil
+			}
+			if argv[0] == "systemd-run" { // this process is in the host's namespaces already
+				argv = argv[slices.IndexFunc(argv, filepath.IsAbs):]
 			}
 			cmd := exec.Command(argv[0], argv[1:]...)
 			cmd.Env = append(os.Environ(), engine.policy.Env())
