@@ -123,7 +123,7 @@ func layouts(node Node, ours Ours) []Finding {
 		reserved := node.Config.Reserved
 		if gives := house.Difference(reserved); !gives.IsEmpty() {
 			findings = append(findings, Finding{
-				Grave: true, What: fmt.Sprintf("the kubelet may give CPU %s to a pod, and they keep house for rtshield", gives),
+				Grave: true, What: fmt.Sprintf("the kubelet may give CPU %s to a pod, and rtshield keeps house there", gives),
 				Why:  "a pod that asks for a class and gets one of them is refused",
 				Help: reserve + ", or put them into [layout] shield", CPUs: gives,
 			})
@@ -141,7 +141,7 @@ func layouts(node Node, ours Ours) []Finding {
 			why = "kubeReserved and systemReserved say how many CPUs, and not which"
 		}
 		findings = append(findings, Finding{
-			Grave: true, What: fmt.Sprintf("nothing keeps the kubelet from giving CPU %s to a pod, and they keep house for rtshield", house),
+			Grave: true, What: fmt.Sprintf("nothing keeps the kubelet from giving CPU %s to a pod, and rtshield keeps house there", house),
 			Why: why, Help: reserve, CPUs: house,
 		})
 	}
