@@ -24,11 +24,7 @@ func (m *matter) follow() error {
 
 // gaveTo says what the kubelet gave one container of a pod, by its record.
 func gaveTo(layout shield.LayoutSpec, pod, container string) (shield.Assigned, error) {
-	dir := layout.Kubelet
-	if dir == "" {
-		dir = shield.DefaultKubelet
-	}
-	state, err := kubelet.LoadState(system, dir)
+	state, err := kubelet.LoadState(system, layout.KubeletDir())
 	if err != nil {
 		return shield.Assigned{}, fmt.Errorf("%w: without it nobody knows which CPUs are free; mend it, or set [layout] cpus_from = %q", err, shield.FromRtshield)
 	}

@@ -19,7 +19,7 @@ import (
 )
 
 func preemption(v *view) []Finding {
-	now := platform.ReadPreemption(v.Root, v.config)
+	now := v.preemption
 	f := Finding{Name: "preemption", Mark: Limit, Looked: []string{now.Source}}
 	f.Why = "interrupt handlers, softirqs and whatever holds a spinlock run to their end before a real-time thread gets its CPU back"
 	f.Do = []string{v.distro.realTimeKernel()}
@@ -100,7 +100,7 @@ const rcuPriority = "/sys/module/rcutree/parameters/kthread_prio"
 
 // rcuThreads: on PREEMPT_RT, RCU waits for threads of its own, and raises to their priority whom it waits for.
 func rcuThreads(v *view) []Finding {
-	if !v.class.Policy.HasPriority() || platform.ReadPreemption(v.Root, v.config).Model != "rt" {
+	if !v.class.Policy.HasPriority() || v.preemption.Model != "rt" {
 		return nil
 	}
 	f := Finding{Name: "RCU threads", Mark: Good, Looked: []string{rcuPriority}}
@@ -123,7 +123,7 @@ func rcuThreads(v *view) []Finding {
 
 // quotas: see docs/bandwidth.md.
 func quotas(v *view) []Finding {
-	if platform.ReadPreemption(v.Root, v.config).Model != "rt" {
+	if v.preemption.Model != "rt" {
 		return nil
 	}
 	f := Finding{Name: "CPU quotas", Mark: Good, Looked: []string{"/proc/sys/kernel/osrelease"}, Found: "a thread is stopped for its quota only on its way out of the kernel (Linux 6.18)"}

@@ -1,7 +1,6 @@
 package check
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -117,9 +116,9 @@ func rlimits(v *view) []Finding {
 // node: what the kubelet of this host and rtshield both count on.
 func node(v *view) []Finding {
 	spec := v.Policy.Layout
-	dir := cmp.Or(spec.Kubelet, shield.DefaultKubelet)
+	dir := spec.KubeletDir()
 	f := Finding{Name: "kubelet", Mark: Good, Looked: []string{dir + "/cpu_manager_state", "its configuration"}}
-	theirs, err := kubelet.Load(v.Root, spec.Kubelet)
+	theirs, err := kubelet.Load(v.Root, dir)
 	switch {
 	case err != nil && v.Privilege != nil:
 		return unread(f.Name, f.Looked, v.Privilege)

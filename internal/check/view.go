@@ -29,11 +29,12 @@ type view struct {
 	refused error
 	weaker  string
 	// limits are those that containers on the whole pool would have.
-	limits    []shield.Limit
-	limitsErr error
-	config    platform.Config
-	distro    distro
-	trial     trial
+	limits     []shield.Limit
+	limitsErr  error
+	config     platform.Config
+	preemption platform.Preemption
+	distro     distro
+	trial      trial
 }
 
 func (j Job) view() (*view, error) {
@@ -43,6 +44,7 @@ func (j Job) view() (*view, error) {
 		return nil, err
 	}
 	v.config, _ = platform.ReadConfig(j.Root) // most of what it tells is told by others too
+	v.preemption = platform.ReadPreemption(j.Root, v.config)
 	if v.facts, err = reconcile.Host(j.Root); err != nil {
 		return nil, err
 	}

@@ -32,9 +32,7 @@ type Node struct {
 
 // Load reads what is below a kubelet's directory ([layout] kubelet; "" is the usual one). What is not there is nil, and no error.
 func Load(root host.Root, dir string) (Node, error) {
-	if dir == "" {
-		dir = shield.DefaultKubelet
-	}
+	dir = shield.LayoutSpec{Kubelet: dir}.KubeletDir()
 	config, err := LoadConfig(root, dir)
 	if err != nil {
 		return Node{}, err

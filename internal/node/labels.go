@@ -15,6 +15,7 @@ import (
 
 	"github.com/rtshield/rtshield/internal/host"
 	"github.com/rtshield/rtshield/internal/host/cpuset"
+	"github.com/rtshield/rtshield/internal/host/platform"
 	"github.com/rtshield/rtshield/internal/shield"
 )
 
@@ -40,8 +41,7 @@ func (n Node) Labels(ctx context.Context) (Labels, error) {
 	labels := NoLabels()
 	labels[Ready] = "true"
 	root := host.Root(n.Root)
-	version, _ := root.Read("proc/version")
-	labels[PreemptRT] = strconv.FormatBool(strings.Contains(version, "PREEMPT_RT") || strings.Contains(version, "PREEMPT RT"))
+	labels[PreemptRT] = strconv.FormatBool(platform.ReadPreemption(root, nil).Model == "rt")
 	answer, err := n.onHost(ctx, "status", "--json")
 	if err != nil {
 		return labels, err

@@ -1,6 +1,7 @@
 package shield
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -21,6 +22,9 @@ const StaticManager = "static"
 
 // DefaultKubelet is where a kubelet keeps its state.
 const DefaultKubelet = "/var/lib/kubelet"
+
+// KubeletDir is the directory of the kubelet's state.
+func (s LayoutSpec) KubeletDir() string { return cmp.Or(s.Kubelet, DefaultKubelet) }
 
 // The QoS classes of pods, as Kubernetes writes them.
 const (
