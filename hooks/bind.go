@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 
+	"golang.org/x/sys/unix"
+	"k8s.io/utils/cpuset"
+
 	"github.com/rtshield/rtshield/internal/host"
 	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
 	"github.com/rtshield/rtshield/internal/host/rt"
@@ -157,5 +160,29 @@ func (c call) bindOrdinary(session *shield.Session, ordinary *shield.Ordinary) (
 	if !wanted.Equals(now) {
 		session.Note(shield.Knob{Kind: shield.Cpuset, Name: dir}, wanted.String())
 	}
+	if err := c.disinherit(session.Ledger); err != nil {
+		return report, fmt.Errorf("container %s: %w", ordinary.Name, err)
+	}
 	return reconcile.Run(c.host, session)
+}
+
+// disinherit gives the container's first process what the engine had before it had to make room. crun, and runc before 1.2.7,
+// hand the engine's affinity on, as they do to this hook; cut by the container's cpuset it could not be recognized later.
+func (c call) disinherit(ledger *shield.Ledger) error {
+	mine, err := task.Affinity(0)
+	if err != nil {
+		return err
+	}
+	had, err := cpuset.Parse(ledger.Given[mine.String()])
+	if err != nil || had.IsEmpty() {
+		return err
+	}
+	tids, err := task.Threads(c.host, c.pid)
+	for _, tid := range tids {
+		errSet := task.SetAffinity(tid, had)
+		if !host.Gone(errSet) && !errors.Is(errSet, unix.EINVAL) { // its cpuset has none of them
+			err = errors.Join(err, errSet)
+		}
+	}
+	return err
 }

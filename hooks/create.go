@@ -40,6 +40,7 @@ func (c call) createRuntime() error {
 	// A real-time task would hold the budget of its cgroup (EBUSY) until the delegate has killed it.
 	_ = sched.Set(c.pid, sched.Attr{})
 	if grant := session.Grant(c.key); grant != nil {
+		_ = reconcile.Retire(c.host, *grant)
 		reconcile.Unmark(c.host, *grant)
 	}
 	session.Release(c.key)

@@ -26,8 +26,13 @@ func remove(inv argv.Invocation) (int, error) {
 	// A ledger that cannot be read stops no delete.
 	if ledger, err := e.store.Peek(); err == nil {
 		warn(watch.Ensure(e.store, ledger))
-		if grant := ledger.Grant(e.key); grant != nil && e.ended(ledger, *grant) {
-			return 1, delegate.Become(e.delegate, inv.Argv)
+		if grant := ledger.Grant(e.key); grant != nil {
+			if e.ended(ledger, *grant) {
+				return 1, delegate.Become(e.delegate, inv.Argv)
+			}
+			if inv.Force {
+				warn(reconcile.Retire(system, *grant))
+			}
 		}
 	}
 	// The delegate's poststop hook releases what still runs. What follows is for one whose hook does not: the create failed

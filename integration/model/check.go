@@ -1,6 +1,8 @@
 package model
 
 import (
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -157,4 +159,21 @@ func unboundWork(t testing.TB) cpuset.CPUSet {
 		t.Fatal(err)
 	}
 	return cpus
+}
+
+// where is what the kernel has of everybody's CPUs, for whoever reads of a failure.
+func where(g *game) string {
+	var lines []string
+	_ = filepath.WalkDir("/sys/fs/cgroup", func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() && strings.HasPrefix(entry.Name(), "cpuset.cpus") && path != "/sys/fs/cgroup/cpuset.cpus" {
+			if data, err := os.ReadFile(path); err == nil {
+				lines = append(lines, path+" "+strings.TrimSpace(string(data)))
+			}
+		}
+		return nil
+	})
+	for _, c := range g.live() {
+		lines = append(lines, fmt.Sprintf("%s (pid %d) may run on %s", c.id, c.pid, g.allowed(c)))
+	}
+	return strings.Join(lines, "\n  ")
 }

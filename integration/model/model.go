@@ -121,12 +121,15 @@ func Play(h Host, seed uint64, steps int) {
 		}
 	}
 	for step := range steps {
+		if step > 0 && step%500 == 0 { // a long game says where it is
+			h.Logf("seed %d: step %d of %d, %d containers made", seed, step, steps, g.made)
+		}
 		what := g.step()
 		g.history = append(g.history, what)
 		g.check()
 		if h.Failed() {
 			left, _ := json.Marshal(h.Ledger())
-			h.Fatalf("seed %d, step %d: %s. The ledger: %s. The steps:\n  %s", seed, step, what, left, strings.Join(g.history, "\n  "))
+			h.Fatalf("seed %d, step %d: %s. The ledger: %s. The kernel:\n  %s\nThe steps:\n  %s", seed, step, what, left, where(g), strings.Join(g.history, "\n  "))
 		}
 	}
 	for len(g.containers) > 0 {

@@ -30,6 +30,9 @@ func Release(root host.Root, store shield.Store, key shield.Key, peeked *shield.
 		return err
 	}
 	defer session.Close()
+	if grant := session.Grant(key); grant != nil {
+		outlast(*grant)
+	}
 	session.Release(key)
 	report, err := Run(root, session)
 	if err != nil {

@@ -15,6 +15,7 @@ func sweep(root host.Root, ledger *shield.Ledger) []string {
 	}
 	for _, grant := range append([]shield.Grant(nil), ledger.Grants...) {
 		if !Live(root, grant) {
+			outlast(grant)
 			ledger.Release(grant.Key)
 			dropped = append(dropped, grant.Name)
 		}

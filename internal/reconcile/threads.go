@@ -76,11 +76,24 @@ func remember(ledger *shield.Ledger, setting shield.Setting) (news bool) {
 	if ledger.Given == nil {
 		ledger.Given = map[string]string{}
 	}
-	if setting.Clipped || setting.Want == setting.Had() || ledger.Given[setting.Want] == setting.Had() {
+	had := setting.Had()
+	if other, known := ledger.Given[setting.Want]; known { // to one that had others: a child may be of either
+		had = union(had, other)
+	}
+	if setting.Clipped || setting.Want == had || ledger.Given[setting.Want] == had {
 		return false
 	}
-	ledger.Given[setting.Want] = setting.Had()
+	ledger.Given[setting.Want] = had
 	return true
+}
+
+func union(a, b string) string {
+	one, errOne := cpuset.Parse(a)
+	two, errTwo := cpuset.Parse(b)
+	if errOne != nil || errTwo != nil {
+		return a
+	}
+	return one.Union(two).String()
 }
 
 // firstStart is when the oldest grant's owner started: threads that were moved were there before, or are its children.

@@ -151,6 +151,8 @@ type Setting struct {
 	Baseline, Now, Want string
 	// Whole is what a thread had, where Baseline is only what its cpuset lets it have of that now.
 	Whole string
+	// Kernel: a thread of the kernel's own, which hands nothing on.
+	Kernel bool
 	// Clipped: told all that it had, a thread gets Want, because the kernel itself keeps it off partitions.
 	Clipped bool
 	// Fixed says why the kernel will not take Want, where that is known without trying.

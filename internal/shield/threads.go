@@ -19,7 +19,7 @@ func planThreads(ledger *Ledger, seen Observation) []Setting {
 	var settings []Setting
 	for _, knob := range threadsInOrder(seen) {
 		state := seen.Threads[knob]
-		setting := Setting{Knob: knob, Now: state.CPUs.String(), Label: state.Name}
+		setting := Setting{Knob: knob, Now: state.CPUs.String(), Label: state.Name, Kernel: state.Kernel}
 		recorded, onRecord := ledger.Baselines[knob.String()]
 		known := onRecord
 		if !known && state.Fixed == "" && !state.Kernel && ledger.Since > 0 && state.Start >= ledger.Since {

@@ -142,6 +142,55 @@ func TestAnOrdinaryContainerIsCutAndWidenedAgain(t *testing.T) {
 	})
 }
 
+// Where all CPUs of a node are held, the kernel's threads of that node and everybody else's have the same few CPUs left: who
+// was started then must not be taken for a child of the former.
+func TestAnOrdinaryContainerGetsBackAllThatOthersLeave(t *testing.T) {
+	onRuncAndCrun(t, func(r *rig) {
+		cores := r.cores()
+		shield := func(id string, core cpuset.CPUSet, edits ...edit) {
+			r.begin("run", id, append(edits, class("fifo"), annotate("cpuset", threadOf(core, 0)))...)
+		}
+		shield("first", cores[len(cores)-2], annotate("partition", "none"))
+		pool := r.status().Layout.Pool.CPUSet
+		named := r.begin("run", "named", cpus(pool.String()))
+		shield("second", cores[len(cores)-1])
+		shield("third", cores[0])
+		pids := []int{r.begin("run", "ordinary", cpus(topology(r).Online.String())), sleeper(r)}
+		for _, id := range []string{"first", "third", "second"} {
+			r.end(id)
+			free := topology(r).Online
+			for _, grant := range r.status().Grants {
+				free = free.Difference(grant.CPUs.Union(grant.Idle.CPUSet))
+			}
+			for i, who := range []string{"an ordinary container", "a process"} {
+				if now := r.allowed(pids[i]); now != free.String() {
+					r.Errorf("after %s %s runs on CPU %s, and %s are nobody's", id, who, now, free)
+				}
+			}
+			if now, want := r.allowed(named), free.Intersection(pool).String(); now != want {
+				r.Errorf("after %s an ordinary container in %s runs on CPU %s, and %s are nobody's", id, pool, now, want)
+			}
+		}
+		r.end("ordinary")
+		r.end("named")
+		r.asBefore("after the last delete")
+	})
+}
+
+// sleeper starts a process that is in no container.
+func sleeper(r *rig) int {
+	r.Helper()
+	cmd := exec.Command("/bin/busybox", "sleep", "600")
+	if err := cmd.Start(); err != nil {
+		r.Fatal(err)
+	}
+	r.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	return cmd.Process.Pid
+}
+
 // cannotEmpty says why this kernel does not let a cpuset with processes go back to "all that the parent has": Debian's
 // 6.1 and 6.12 do not (ENOSPC), 7.2 does. It asks a cgroup of its own.
 func (r *rig) cannotEmpty() error {

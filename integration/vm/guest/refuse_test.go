@@ -3,9 +3,12 @@
 package guest_test
 
 import (
+	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -43,6 +46,50 @@ func TestDeadlineRunsInARootPartition(t *testing.T) {
 			r.Skip("DEADLINE needs a root domain of its own: a remote partition of type root (cgroup v2, Linux 6.7; CPUs of isolcpus= only make isolated ones)")
 		}
 	})
+}
+
+// A thread that is killed keeps its bandwidth until its period is over; the kernel then takes it from a domain that may not be
+// the one that has it, if partitions have changed in between. Until they change again it refuses to take a CPU offline, or idle siblings out of their partition.
+func TestTheBandwidthOfADeadlineContainerIsGivenBackWithItsCPUs(t *testing.T) {
+	onRuncAndCrun(t, func(r *rig) {
+		if !partitions() || isolated(r) {
+			r.Skip("elsewhere: DEADLINE needs a root domain of its own")
+		}
+		r.begin("run", "other", class("fifo"))
+		for range 3 {
+			r.begin("run", "a", class("deadline"), annotate("deadline", "500ms/1s/1s"), args("/bin/busybox", "sh", "-c", "while :; do :; done"))
+			r.must(r.oci("delete", "--force", "a"))
+			if kept, idle := text(r, mount+"/rtshield-idle/cpuset.cpus.exclusive"), r.grant("other").Idle.String(); kept != idle {
+				r.Errorf("CPU %s are kept idle, should be %s", kept, idle)
+			}
+			time.Sleep(1200 * time.Millisecond) // more than a period, and no partition changes
+			if sums := bandwidths(r); slices.ContainsFunc(sums, func(sum string) bool { return strings.HasPrefix(sum, "-") }) {
+				r.Errorf("the kernel counts deadline bandwidth of %s", sums)
+			}
+		}
+		r.end("other")
+		r.asBefore("after delete")
+	})
+}
+
+// bandwidths are what the kernel has promised to deadline threads on each CPU's root domain, in 1/2^20 of a CPU.
+func bandwidths(r *rig) []string {
+	r.Helper()
+	dir := r.dir + "/debug" // at its usual place rtshield would use it
+	if err := errors.Join(os.MkdirAll(dir, 0o755), unix.Mount("debugfs", dir, "debugfs", 0, "")); err != nil {
+		r.Fatal(err)
+	}
+	defer func() { _ = unix.Unmount(dir, 0) }()
+	var sums []string
+	for line := range strings.Lines(text(r, dir+"/sched/debug")) {
+		if _, sum, found := strings.Cut(line, "dl_bw->total_bw"); found {
+			sums = append(sums, strings.Trim(sum, " :\n"))
+		}
+	}
+	if len(sums) != topology(r).Online.Size() {
+		r.Fatalf("read %q", sums)
+	}
+	return sums
 }
 
 func TestDeadlineIsRefusedWithoutARootPartition(t *testing.T) {
