@@ -10,7 +10,7 @@ name=systemd-image
 . "$(dirname "$0")/mirror.sh"
 
 suite=trixie
-packages="systemd systemd-sysv dbus udev docker.io docker-cli runc crun irqbalance busybox-static iproute2 kmod procps"
+packages="systemd systemd-sysv dbus udev docker.io docker-cli runc crun irqbalance busybox-static iproute2 kmod procps rt-tests"
 # What the tests do not need and an emulated CPU would take seconds for, or what would change settings by itself:
 # irqbalance is started by its test.
 disabled="irqbalance.service apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer

@@ -19,16 +19,21 @@ func Rtshield(t testing.TB) string {
 	return path
 }
 
-// Plotter makes sure that rtshield-plot is beside the program under test.
-func Plotter(t testing.TB) {
+// Plotter gives rtshield-plot, which is beside the program under test.
+func Plotter(t testing.TB) string {
 	t.Helper()
 	if path := os.Getenv("RTSHIELD_BIN"); path != "" {
-		if _, err := os.Stat(filepath.Join(filepath.Dir(path), "rtshield-plot")); err != nil {
+		plotter := filepath.Join(filepath.Dir(path), "rtshield-plot")
+		if _, err := os.Stat(plotter); err != nil {
 			t.Fatalf("%v: `make build` puts it there", err)
 		}
-	} else if _, err := findPlotter(); err != nil {
+		return plotter
+	}
+	plotter, err := findPlotter()
+	if err != nil {
 		t.Fatal(err)
 	}
+	return plotter
 }
 
 var findPlotter = sync.OnceValues(func() (string, error) {

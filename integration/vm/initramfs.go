@@ -29,7 +29,7 @@ type Payload struct {
 	// Rtshield is the program under test, Guest the test binary, Loop the busy loop of integration/hog,
 	// Named the program of integration/threads.
 	Rtshield, Guest, Loop, Named string
-	// Delegates holds the runtimes, and what they call, by their paths in the guest.
+	// Delegates holds the runtimes, what they call, and other files of tests, by their paths in the guest.
 	Delegates map[string]string
 	// Processors is an ACPI table for the VM itself, see Processors.
 	Processors string

@@ -59,7 +59,10 @@ func TestSystemdHostHoldsTheShield(t *testing.T) {
 	}
 	drive(t, SystemdMatrix, SystemdPage, Payload{
 		Rtshield: testhost.Rtshield(t), Guest: buildGuest(t, "./systemd"), Loop: testhost.Loop(t), Named: testhost.Named(t), Run: *run, Image: image,
-		Delegates: map[string]string{"/usr/local/bin/runc": testhost.Runc(t)},
+		Delegates: map[string]string{
+			"/usr/local/bin/runc": testhost.Runc(t), "/usr/local/bin/rtshield-plot": testhost.Plotter(t),
+			"/guest/rtshield-reconcile.service": "../../packaging/rtshield-reconcile.service",
+		},
 	})
 }
 

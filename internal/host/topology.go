@@ -40,6 +40,9 @@ const (
 // Online gives the CPUs that are online.
 func (r Root) Online() (cpuset.CPUSet, error) { return r.cpuList(cpuDir, "online") }
 
+// Possible gives the CPUs that may ever be online.
+func (r Root) Possible() (cpuset.CPUSet, error) { return r.cpuList(cpuDir, "possible") }
+
 // Isolated gives the CPUs of the boot options isolcpus= and nohz_full=.
 func (r Root) Isolated() (isolated cpuset.CPUSet, err error) {
 	for _, file := range []string{"isolated", "nohz_full"} {

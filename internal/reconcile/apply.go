@@ -323,22 +323,15 @@ func write(root host.Root, setting shield.Setting, deadline time.Time) (now stri
 	return now, nil
 }
 
-// giveAll stands for an empty cpuset.cpus: kernels before 7.x do not let a cgroup with processes go back to it (ENOSPC),
-// so it says what it means, all that the parent has. What the parent has in effect would not do: of that, partitions below
-// it have taken theirs.
+// giveAll stands for an empty cpuset.cpus: kernels before 7.x do not let a cgroup with processes go back to it (ENOSPC), so
+// all CPUs that there can be are named. cgroup v2 lets one name more than its parent has; what that has now would not do: it
+// may have to do without some for another grant.
 func giveAll(root host.Root, dir string) error {
-	for above := filepath.Dir(dir); ; above = filepath.Dir(above) {
-		cpus, err := hostcpuset.CPUs(root, above)
-		if gone(err) { // the root of the hierarchy
-			cpus, err = root.Online()
-		}
-		if err != nil {
-			return err
-		}
-		if !cpus.IsEmpty() {
-			return hostcpuset.SetCPUs(root, dir, cpus)
-		}
+	cpus, err := root.Possible()
+	if err != nil {
+		return err
 	}
+	return hostcpuset.SetCPUs(root, dir, cpus)
 }
 
 // patience bounds all waiting of one reconcile for budgets.

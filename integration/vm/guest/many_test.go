@@ -177,6 +177,32 @@ func TestAnOrdinaryContainerGetsBackAllThatOthersLeave(t *testing.T) {
 	})
 }
 
+// The kernel does not let the second go back to an empty list while the first has to do without some CPUs itself.
+func TestWhatACgroupBelowAnotherGetsBackIsNotWhatThatHasJustThen(t *testing.T) {
+	onRuncAndCrun(t, func(r *rig) {
+		cores := r.cores()
+		below, beside := parent+"/c", "/pods/b"
+		for _, dir := range []string{below, beside} {
+			(&player{rig: r}).mkdir(dir)
+		}
+		in := func(dir, id string) edit { return func(s *specs.Spec) { s.Linux.CgroupsPath = dir + "/" + id } }
+		kind := "none"
+		if partitions() && !isolated(r) {
+			kind = "root"
+		}
+		pid := r.begin("run", "ordinary", in(below, "ordinary"))
+		r.begin("run", "first", class("batch"), annotate("cpuset", threadOf(cores[0], 0)), annotate("partition", kind))
+		r.begin("run", "second", class("fifo"), annotate("cpuset", threadOf(cores[1], 0)), annotate("partition", "none"), in(beside, "second"))
+		r.end("first")
+		r.end("second")
+		if now, online := r.allowed(pid), topology(r).Online.String(); now != online {
+			r.Errorf("afterwards an ordinary container runs on CPU %s, want %s; its cgroup's parent reads %q", now, online, text(r, cpusetMount()+below+"/cpuset.cpus"))
+		}
+		r.end("ordinary")
+		r.emptyAgain()
+	})
+}
+
 // sleeper starts a process that is in no container.
 func sleeper(r *rig) int {
 	r.Helper()

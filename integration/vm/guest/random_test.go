@@ -214,20 +214,25 @@ func (p *player) Gone(id string) {
 	}
 }
 
-// AsBefore knows that 6.12 does not let a populated cpuset become empty again, which is all that its parent has: one that
-// had to do without some CPUs while an ordinary container was in it names all of them since.
 func (p *player) AsBefore(when string) {
 	p.Helper()
 	p.heal()
-	full := topology(p).Online.String()
+	p.emptyAgain()
+	p.asBefore(when)
+}
+
+// emptyAgain knows that 6.12 does not let a populated cpuset become empty again, which is all that its parent has: one that
+// had to do without some CPUs while an ordinary container was in it names all of them since.
+func (r *rig) emptyAgain() {
+	r.Helper()
+	full := topology(r).Online.String()
 	for _, dir := range []string{"/pods", parent, parent + "/c", "/pods/b"} {
 		file := cpusetMount() + dir + "/cpuset.cpus"
-		if unified() && text(p, file) == full && p.cannotEmpty() != nil {
-			p.Logf("limit: cpuset.cpus of a cgroup that has processes is %s afterwards and not empty as before: %v", full, unix.ENOSPC)
+		if now, err := os.ReadFile(file); unified() && err == nil && strings.TrimSpace(string(now)) == full && r.cannotEmpty() != nil {
+			r.Logf("limit: cpuset.cpus of a cgroup that has processes is %s afterwards and not empty as before: %v", full, unix.ENOSPC)
 			if err := os.WriteFile(file, []byte("\n"), 0); err != nil {
-				p.Error(err)
+				r.Error(err)
 			}
 		}
 	}
-	p.asBefore(when)
 }
