@@ -82,7 +82,11 @@ func imageTree(programs ...string) ([]byte, error) {
 }
 
 func command(stdin *bytes.Reader, words ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	return bounded(patience, stdin, words...)
+}
+
+func bounded(limit time.Duration, stdin *bytes.Reader, words ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	if stdin != nil {
@@ -99,8 +103,13 @@ func command(stdin *bytes.Reader, words ...string) (string, error) {
 // run runs a command that has to succeed, and gives its output.
 func run(t testing.TB, words ...string) string {
 	t.Helper()
+	return within(t, patience, words...)
+}
+
+func within(t testing.TB, limit time.Duration, words ...string) string {
+	t.Helper()
 	begun := time.Now()
-	out, err := command(nil, words...)
+	out, err := bounded(limit, nil, words...)
 	t.Logf("$ %s (%v)", strings.Join(words, " "), time.Since(begun).Round(10*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)

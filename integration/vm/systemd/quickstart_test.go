@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rtshield/rtshield/docs"
 )
@@ -30,6 +31,7 @@ func TestTheQuickStartIsWhatHappens(t *testing.T) {
 	if done < 9 {
 		t.Errorf("only %d commands were found in the page", done)
 	}
+	picture(t)
 	if now := text(t, daemonJSON); now == before {
 		t.Errorf("install has written nothing: %s", now)
 	}
@@ -45,6 +47,33 @@ func TestTheQuickStartIsWhatHappens(t *testing.T) {
 		t.Errorf("after uninstall and a restart dockerd still knows rtshield-fifo: %s", out)
 	}
 	ended(t)
+}
+
+// picture carries out the page's section of that name, in a folder of its own. What an emulated CPU takes to wake up is no
+// measurement, so that the test with --max says no here.
+func picture(t *testing.T) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	_, page, _ := strings.Cut(docs.QuickStart, "\n## The picture\n")
+	section, _, _ := strings.Cut(page, "\n## ")
+	commands := blocks(section)
+	if len(commands) != 2 || len(commands[0]) != 1 || len(commands[1]) != 1 {
+		t.Fatalf("the page has %q", commands)
+	}
+	out := within(t, 15*time.Minute, "sh", "-c", commands[0][0])
+	for _, words := range []string{"p99.9", "plain runc", "rtshield"} {
+		if !strings.Contains(out, words) {
+			t.Errorf("%q is not in\n%s", words, out)
+		}
+	}
+	for name, magic := range map[string]string{"svg": "<svg", "png": "\x89PNG", "json": "{"} {
+		if data := text(t, "rtshield-latency."+name); len(data) < 1000 || !strings.Contains(data[:200], magic) {
+			t.Errorf("rtshield-latency.%s has %d bytes: %.100q", name, len(data), data)
+		}
+	}
+	if out := within(t, 5*time.Minute, "sh", "-c", commands[1][0]+" 2>&1; echo status $?"); !strings.Contains(out, "status 1") && !strings.Contains(out, "status 0") || !strings.Contains(out, "500 µs") {
+		t.Errorf("$ %s\n%s", commands[1][0], out)
+	}
 }
 
 // importDebian makes an image of the name that the page has, with chrt and what that is linked with.
