@@ -38,8 +38,8 @@ type place struct {
 	limit time.Duration
 }
 
-// starting is how long a container may take to start and to end, on a host whose CPUs are all busy.
-const starting = 30 * time.Second
+// starting is how long a container may take to start and to end, on a host whose CPUs are all busy. An emulated one has taken 40 s.
+const starting = 2 * time.Minute
 
 // run runs a container in the foreground, and gives what it printed. When ctx ends, the program in it is asked to end, and
 // what it prints then counts. inside is called while it runs, with the pid of its first process.
@@ -68,7 +68,7 @@ func (p place) run(ctx context.Context, w way, id string, inside func(pid int) e
 	case errors.As(err, &status) && said != "":
 		return nil, fmt.Errorf("%s: %s run: %w: %s", w.Name, filepath.Base(w.runtime), err, strings.ReplaceAll(said, "\n", "; "))
 	case err != nil:
-		return nil, fmt.Errorf("%s: %w", w.Name, err)
+		return nil, fmt.Errorf("measuring %s: %w", w.Name, err)
 	}
 	return &stdout, nil
 }

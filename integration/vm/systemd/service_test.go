@@ -68,7 +68,7 @@ func TestTheServiceMendsWhatItFindsWhenAnEngineStarts(t *testing.T) {
 	run(t, "systemctl", "reload", "docker.service")
 	unchanged(t)
 	enable(t)
-	c := start(t, "--runtime=rtshield", "--annotation", "rtshield.io/class=fifo", "--annotation", "rtshield.io/threads=loop=fifo:60")
+	c := start(t, "--runtime=rtshield", "--annotation", "rtshield.io/class=fifo", "--annotation", "rtshield.io/threads=loop=fifo:50")
 	c.holds(t, "running")
 	held := heldBy(c.grant(t))
 	earlier := ""
