@@ -60,8 +60,9 @@ func picture(t *testing.T) {
 	if len(commands) != 2 || len(commands[0]) != 1 || len(commands[1]) != 1 {
 		t.Fatalf("the page has %q", commands)
 	}
-	out := within(t, 15*time.Minute, "sh", "-c", commands[0][0])
-	for _, words := range []string{"p99.9", "plain runc", "rtshield"} {
+	// Less of it than by default: its load makes an emulated machine ten times slower.
+	out := within(t, 15*time.Minute, "sh", "-c", commands[0][0]+" --rounds 1 --duration 5s")
+	for _, words := range []string{"P99.9", "runc + cpus=", "rtshield ", "fifo 50"} {
 		if !strings.Contains(out, words) {
 			t.Errorf("%q is not in\n%s", words, out)
 		}
@@ -71,7 +72,7 @@ func picture(t *testing.T) {
 			t.Errorf("rtshield-latency.%s has %d bytes: %.100q", name, len(data), data)
 		}
 	}
-	if out := within(t, 5*time.Minute, "sh", "-c", commands[1][0]+" 2>&1; echo status $?"); !strings.Contains(out, "status 1") && !strings.Contains(out, "status 0") || !strings.Contains(out, "500 µs") {
+	if out := within(t, 5*time.Minute, "sh", "-c", commands[1][0]+" 2>&1; echo status $?"); !strings.Contains(out, "status 1") && !strings.Contains(out, "status 0") || !strings.Contains(out, "--max 500µs: ") {
 		t.Errorf("$ %s\n%s", commands[1][0], out)
 	}
 }
