@@ -42,7 +42,7 @@ func TestTheQuickStartIsWhatHappens(t *testing.T) {
 	if !strings.Contains(out, "dockerd keeps the names until its next start") {
 		t.Errorf("uninstall says %q", out)
 	}
-	run(t, "systemctl", "restart", "docker.service")
+	restartDocker(t)
 	if out, err := command(nil, "docker", "run", "--rm", "--runtime", "rtshield-fifo", "debian:12", "true"); err == nil {
 		t.Errorf("after uninstall and a restart dockerd still knows rtshield-fifo: %s", out)
 	}

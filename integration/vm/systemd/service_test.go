@@ -65,7 +65,7 @@ func property(state, name string) string {
 }
 
 func TestTheServiceMendsWhatItFindsWhenAnEngineStarts(t *testing.T) {
-	run(t, "systemctl", "restart", "docker.service") // after a reload it has one cgroup more, until it is restarted
+	restartDocker(t) // after a reload it has one cgroup more, until it is restarted
 	unchanged(t)
 	enable(t)
 	c := start(t, "--runtime=rtshield", "--annotation", "rtshield.io/class=fifo", "--annotation", "rtshield.io/threads=loop=fifo:50")
@@ -86,7 +86,7 @@ func TestTheServiceMendsWhatItFindsWhenAnEngineStarts(t *testing.T) {
 		if out, err := command(nil, "rtshield", "verify"); err == nil {
 			t.Fatalf("verify finds nothing wrong:\n%s", out)
 		}
-		run(t, "systemctl", "restart", "docker.service")
+		restartDocker(t)
 		earlier = ranOnce(t, earlier)
 		c.holds(t, "after a restart of Docker")
 		if found := returned(t, held); len(found) > 0 {
@@ -104,6 +104,13 @@ func TestTheServiceMendsWhatItFindsWhenAnEngineStarts(t *testing.T) {
 	}
 	run(t, "docker", "stop", c.id)
 	ended(t)
+}
+
+// restartDocker does it as often as a test wants: Debian's unit may start three times a minute.
+func restartDocker(t *testing.T) {
+	t.Helper()
+	run(t, "systemctl", "reset-failed", "docker.service")
+	run(t, "systemctl", "restart", "docker.service")
 }
 
 // sabotage brings interrupts to held CPUs.
