@@ -38,7 +38,8 @@ type place struct {
 	limit time.Duration
 }
 
-// starting is how long a container may take to start and to end, on a host whose CPUs are all busy. An emulated one has taken 40 s.
+// starting is how long a container may take to start and to end, on a host whose CPUs are all busy. An emulated one
+// has taken 40 s.
 const starting = 2 * time.Minute
 
 // run runs a container in the foreground, and gives what it printed. When ctx ends, the program in it is asked to end, and

@@ -249,7 +249,7 @@ func record(root host.Root, ledger *shield.Ledger, settings []shield.Setting) (a
 		// A baseline that differs from now is one that the thread or cpuset got from its parent.
 		ours := setting.Differs() || setting.Baseline != setting.Now || setting.Follows
 		// Also of one that is noted: with each grant that comes or goes threads are given others.
-		if setting.Kind == shield.Thread && ours && setting.Fixed == "" && !setting.Kernel && remember(ledger, setting) {
+		if setting.Kind == shield.Thread && ours && setting.Fixed == "" && remember(ledger, setting) {
 			any = true
 		}
 		if _, known := ledger.Baselines[setting.Knob.String()]; known || !ours || setting.Fixed != "" {

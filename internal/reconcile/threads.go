@@ -70,6 +70,9 @@ func forgetThreads(root host.Root, ledger *shield.Ledger, seen shield.Observatio
 
 // remember keeps what threads were given, for those that they will have started meanwhile. It says whether that is new.
 func remember(ledger *shield.Ledger, setting shield.Setting) (news bool) {
+	if setting.Kernel {
+		return false
+	}
 	if ledger.Since == 0 {
 		ledger.Since = firstStart(ledger)
 	}

@@ -5,7 +5,6 @@ package guest_test
 import (
 	"errors"
 	"os"
-	"os/exec"
 	goruntime "runtime"
 	"testing"
 
@@ -56,22 +55,18 @@ func TestTasksKeepTheAffinityThatTheyChose(t *testing.T) {
 		pids := map[string]int{}
 		pin := func(name string, cpus ...int) {
 			r.Helper()
-			cmd := exec.Command("/bin/sleep", "600")
-			if err := cmd.Start(); err != nil {
-				r.Fatal(err)
-			}
-			r.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-			if err := hog.Move(cmd.Process.Pid, cpusetMount()+dir); err != nil {
+			pid := sleeper(r)
+			if err := hog.Move(pid, cpusetMount()+dir); err != nil {
 				r.Fatal(err)
 			}
 			var mask unix.CPUSet
 			for _, cpu := range cpus {
 				mask.Set(cpu)
 			}
-			if err := unix.SchedSetaffinity(cmd.Process.Pid, &mask); err != nil {
+			if err := unix.SchedSetaffinity(pid, &mask); err != nil {
 				r.Fatal(err)
 			}
-			pids[name] = cmd.Process.Pid
+			pids[name] = pid
 		}
 		runs := func(when, name string, want cpuset.CPUSet) {
 			r.Helper()

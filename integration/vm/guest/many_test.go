@@ -206,7 +206,7 @@ func TestWhatACgroupBelowAnotherGetsBackIsNotWhatThatHasJustThen(t *testing.T) {
 // sleeper starts a process that is in no container.
 func sleeper(r *rig) int {
 	r.Helper()
-	cmd := exec.Command("/bin/busybox", "sleep", "600")
+	cmd := exec.Command("/bin/sleep", "600")
 	if err := cmd.Start(); err != nil {
 		r.Fatal(err)
 	}

@@ -4,7 +4,6 @@ package guest_test
 
 import (
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -17,11 +16,7 @@ func TestWithoutCpusetsTasksAreMovedOneByOne(t *testing.T) {
 		if controllers, _ := os.ReadFile(mount + "/cgroup.controllers"); !unified() || strings.Contains(string(controllers), "cpuset") {
 			r.Skip("elsewhere: this kernel has cpusets")
 		}
-		other := exec.Command("/bin/sleep", "600")
-		if err := other.Start(); err != nil {
-			r.Fatal(err)
-		}
-		defer func() { _ = other.Process.Kill(); _ = other.Wait() }()
+		other := sleeper(r)
 		pid := r.begin("run", "a", class("fifo"))
 		grant := r.grant("a")
 		held := grant.CPUs.Union(grant.Idle.CPUSet)
@@ -32,7 +27,7 @@ func TestWithoutCpusetsTasksAreMovedOneByOne(t *testing.T) {
 			r.Errorf("the container may run on CPU %s, granted are %s", now, grant.CPUs)
 		}
 		r.policy("at level affinity", pid, unix.SCHED_FIFO, 50)
-		if now := parse(r, r.allowed(other.Process.Pid)); !now.Intersection(held).IsEmpty() {
+		if now := parse(r, r.allowed(other)); !now.Intersection(held).IsEmpty() {
 			r.Errorf("another process may run on CPU %s, held is %s", now, held)
 		}
 		named := false

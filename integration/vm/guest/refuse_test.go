@@ -49,7 +49,8 @@ func TestDeadlineRunsInARootPartition(t *testing.T) {
 }
 
 // A thread that is killed keeps its bandwidth until its period is over; the kernel then takes it from a domain that may not be
-// the one that has it, if partitions have changed in between. Until they change again it refuses to take a CPU offline, or idle siblings out of their partition.
+// the one that has it, if partitions have changed in between. Until they change again it refuses to take a CPU offline, or idle
+// siblings out of their partition.
 func TestTheBandwidthOfADeadlineContainerIsGivenBackWithItsCPUs(t *testing.T) {
 	onRuncAndCrun(t, func(r *rig) {
 		if !partitions() || isolated(r) {
