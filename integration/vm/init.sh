@@ -68,7 +68,7 @@ stty raw -F /dev/ttyS1 2>/dev/null
 cd /guest || poweroff -f
 {
 	echo "=== guest begins"
-	./guest.test -test.v=test2json -test.timeout "$(word vm.timeout)" ${VM_RUN:+-test.run "$VM_RUN"} $VM_GAME 2>&1
+	./guest.test -test.v=test2json -test.timeout "$(word vm.timeout)" ${VM_RUN:+-test.run "$VM_RUN"} ${VM_SKIP:+-test.skip "$VM_SKIP"} $VM_GAME 2>&1
 	echo "=== guest ends with status $?"
 } >/dev/ttyS1
 echo "init: done, $(cut -d ' ' -f 1 /proc/uptime) s after the kernel's start" >/dev/console

@@ -37,6 +37,8 @@ type Payload struct {
 	Irqbalance string
 	// Run restricts the tests, as `go test -run` does.
 	Run string
+	// Skip names tests, without "Test", that other VMs have ended.
+	Skip []string
 	// Game are the guest's flags for its random test.
 	Game string
 	// Image is a root file system with systemd. Without it, the initramfs is all there is.
@@ -94,7 +96,11 @@ func (p Payload) over(a *archive, kernel Kernel) error {
 
 // script tells one that runs the tests which.
 func (p Payload) script(text []byte) []byte {
-	return []byte(strings.Replace(string(text), "cd /guest", fmt.Sprintf("VM_RUN='%s' VM_GAME='%s'\ncd /guest", p.Run, p.Game), 1))
+	skip := ""
+	if len(p.Skip) > 0 {
+		skip = "^Test(" + strings.Join(p.Skip, "|") + ")$"
+	}
+	return []byte(strings.Replace(string(text), "cd /guest", fmt.Sprintf("VM_RUN='%s' VM_SKIP='%s' VM_GAME='%s'\ncd /guest", p.Run, skip, p.Game), 1))
 }
 
 // programs puts what is under test below a directory.

@@ -31,6 +31,8 @@ type Result struct {
 	Verdict   Verdict
 	// Reasons are the lines that the test gave for it.
 	Reasons []string
+	// Cut: the tests ended before this one did. Its verdict is Fail.
+	Cut     bool
 	Seconds float64
 }
 
@@ -51,10 +53,14 @@ const (
 	endMarker   = "=== guest ends with status "
 )
 
-var errNotBegun = errors.New("the tests did not begin")
+var (
+	errNotBegun = errors.New("the tests did not begin")
+	// errCut: some tests may not have run at all.
+	errCut = errors.New("the tests did not end")
+)
 
-// Convert cuts the tests' output from between the markers and turns it into results. An output without its end is an
-// error, with the results so far.
+// Convert cuts the tests' output from between the markers and turns it into results. An output without its end is errCut,
+// with the results so far; so is one that ends with a panic, such as that of the tests' own time limit.
 func Convert(output string) ([]Result, error) {
 	_, body, begun := strings.Cut(output, beginMarker)
 	if !begun {
@@ -72,11 +78,14 @@ func Convert(output string) ([]Result, error) {
 	results := collect(string(events))
 	switch {
 	case !ended:
-		return results, errors.New("the tests did not end")
+		return results, errCut
 	case len(results) == 0:
 		return nil, fmt.Errorf("no test ran: %s", strings.TrimSpace(body))
-	case strings.TrimSpace(status) != "0" && !anyFailed(results):
-		return results, fmt.Errorf("the tests ended with status %s: %s", strings.TrimSpace(status), lastLines(body, 5))
+	case strings.TrimSpace(status) == "0":
+	case strings.TrimSpace(status) != "1": // go test gives 1 for tests that failed, 2 for a panic
+		return results, fmt.Errorf("%w, their process did with status %s: %s", errCut, strings.TrimSpace(status), lastLines(body, 5))
+	case !anyFailed(results):
+		return results, fmt.Errorf("the tests ended with status 1: %s", lastLines(body, 5))
 	}
 	return results, nil
 }
@@ -116,7 +125,7 @@ func collect(events string) []Result {
 	}
 	for i, name := range order {
 		if i+1 < len(order) && strings.HasPrefix(order[i+1], name+"/") {
-			if end := ends[name]; end.Action != "fail" || anyBelow(ends, name) {
+			if end, ended := ends[name]; ended && end.Action != "fail" || anyBelow(order, ends, name) {
 				continue // it only holds its subtests, and they say it all
 			}
 		}
@@ -125,7 +134,9 @@ func collect(events string) []Result {
 			end = event{Action: "fail"}
 			output[name] = append(output[name], "x.go:0: it did not end")
 		}
-		if result := judge(name, end, output[name]); !slices.ContainsFunc(result.Reasons, isElsewhere) {
+		result := judge(name, end, output[name])
+		result.Cut = !ended
+		if !slices.ContainsFunc(result.Reasons, isElsewhere) {
 			results = append(results, result)
 		}
 	}
@@ -135,13 +146,12 @@ func collect(events string) []Result {
 // isElsewhere: a test that says so in skipping itself has nothing to say about this kernel.
 func isElsewhere(reason string) bool { return strings.HasPrefix(reason, "elsewhere: ") }
 
-func anyBelow(ends map[string]event, name string) bool {
-	for other, end := range ends {
-		if strings.HasPrefix(other, name+"/") && end.Action == "fail" {
-			return true
-		}
-	}
-	return false
+// anyBelow says whether a subtest failed or did not end.
+func anyBelow(order []string, ends map[string]event, name string) bool {
+	return slices.ContainsFunc(order, func(other string) bool {
+		end, ended := ends[other]
+		return strings.HasPrefix(other, name+"/") && (!ended || end.Action == "fail")
+	})
 }
 
 func judge(name string, end event, output []string) Result {

@@ -2,6 +2,7 @@ package vm
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"reflect"
 	"strings"
@@ -124,15 +125,47 @@ func TestLibrariesAreReadOutOfLdd(t *testing.T) {
 	}
 }
 
-func TestWhatFailedOnceAndHeldInASecondVMIsSaid(t *testing.T) {
-	column := Column{Variant: Variant{Name: "6.1"}, Results: []Result{
+func TestWhatOneVMLeavesOpenAnotherRuns(t *testing.T) {
+	column := Column{Variant: Variant{Name: "6.1"}}
+	column.Add([]Result{
 		{Test: "One", Verdict: Held}, {Test: "Two", Sub: "runc", Verdict: Fail}, {Test: "Two", Sub: "crun", Verdict: Held}, {Test: "Three", Verdict: Fail},
-	}}
-	column.Mend([]Result{{Test: "Two", Sub: "runc", Verdict: Held}, {Test: "Two", Sub: "crun", Verdict: Held}, {Test: "Three", Verdict: Fail}})
-	if failed := failures(column.Results); len(failed) != 1 || failed[0] != "Three" || len(column.Results) != 4 || column.Results[1].Sub != "runc" {
-		t.Errorf("%+v", column.Results)
+		{Test: "Four", Verdict: Fail, Cut: true},
+	}, true)
+	if got := column.Ended(); !column.Unsure() || !reflect.DeepEqual(got, []string{"One"}) {
+		t.Errorf("after the first: %q", got)
 	}
-	if text := Markdown([]Column{column}); !strings.Contains(text, "held in a second VM, after a failure in the first: Two [6.1]") {
-		t.Error(text)
+	column.Add([]Result{
+		{Test: "Two", Sub: "runc", Verdict: Held}, {Test: "Two", Sub: "crun", Verdict: Held}, {Test: "Three", Verdict: Fail}, {Test: "Four", Verdict: Fail, Cut: true},
+	}, false)
+	// Three failed twice; the emulator's crash was none of Four.
+	if got := column.Ended(); !column.Unsure() || !reflect.DeepEqual(got, []string{"One", "Two", "Three"}) {
+		t.Errorf("after the second: %q", got)
+	}
+	column.Add([]Result{{Test: "Four", Verdict: Held}, {Test: "Five", Verdict: Held}}, false)
+	var order []string
+	for _, result := range column.Results {
+		order = append(order, result.Test+result.Sub+" "+string(result.Verdict))
+	}
+	if want := []string{"One held", "Tworunc held", "Twocrun held", "Three FAIL", "Four held", "Five held"}; column.Unsure() || !reflect.DeepEqual(order, want) {
+		t.Errorf("got  %q\nwant %q", order, want)
+	}
+	text := Markdown([]Column{column})
+	for _, test := range []string{"Two", "Four"} {
+		if !strings.Contains(text, "held in a second VM, after a failure in the first: "+test+" [6.1]") {
+			t.Error(text)
+		}
+	}
+}
+
+func TestATimeLimitCutsTheTests(t *testing.T) {
+	for end, want := range map[string]bool{"2\n": true, "1\n": false} {
+		results, err := Convert(guestOutput + "panic: test timed out after 30m\n" + endMarker + end)
+		if errors.Is(err, errCut) != want || len(results) != 5 || !results[4].Cut || results[2].Cut {
+			t.Errorf("%q: %v, %+v", end, err, results)
+		}
+	}
+	results, _ := Convert("=== guest begins\n=== RUN   TestEach\n=== RUN   TestEach/runc\n--- PASS: TestEach/runc (1.00s)\n=== NAME  TestEach\n")
+	if len(results) != 2 || !results[0].Cut || results[1].Verdict != Held {
+		t.Errorf("cut between two subtests: %+v", results)
 	}
 }

@@ -7,43 +7,58 @@ import (
 	"strings"
 )
 
-// Column is what one VM gave.
+// Column is what the VMs of one variant gave. One is enough for all tests, if it comes to its end and none of them fails.
 type Column struct {
 	Variant Variant
 	Results []Result
-	// Err says why the VM did not come to its end.
+	// Err says why the last VM did not come to its end.
 	Err error
-	// Again names the tests that failed, and held in a VM of their own.
+	// Again names the tests that failed, and held in another VM.
 	Again []string
-	// Early is how often the emulator ended before its tests had, and was started anew.
+	// Early is how often the emulator crashed before its tests had ended.
 	Early int
+
+	// tries counts how often a test failed, but for crashes of the emulator.
+	tries map[string]int
 }
 
-// failures names the tests that failed, without their subtests.
-func failures(results []Result) []string {
-	var names []string
-	for _, result := range results {
-		if result.Verdict == Fail && !slices.Contains(names, result.Test) {
-			names = append(names, result.Test)
-		}
+// Add takes what one VM gave: of a test that has run before, the newer results count. crashed: the emulator ended it, which
+// is no failure of the test that ran just then.
+func (c *Column) Add(results []Result, crashed bool) {
+	if c.tries == nil {
+		c.tries = map[string]int{}
 	}
-	return names
-}
-
-// Mend puts what a second VM gave in the place of what failed, and remembers which tests that were.
-func (c *Column) Mend(again []Result) {
-	failedAgain := failures(again)
-	for _, test := range failures(c.Results) {
-		second := of(again, test)
-		if len(second) == 0 || slices.Contains(failedAgain, test) {
-			continue
+	for _, test := range tests([]Column{{Results: results}}) {
+		newer := of(results, test)
+		switch {
+		case !anyFailed(newer):
+			if c.tries[test] > 0 {
+				c.Again = append(c.Again, test)
+			}
+		case !crashed || !slices.ContainsFunc(newer, func(result Result) bool { return result.Cut }):
+			c.tries[test]++
 		}
 		at := slices.IndexFunc(c.Results, func(result Result) bool { return result.Test == test })
+		if at < 0 {
+			at = len(c.Results)
+		}
 		rest := slices.DeleteFunc(c.Results, func(result Result) bool { return result.Test == test })
-		c.Results = slices.Insert(rest, at, second...)
-		c.Again = append(c.Again, test)
+		c.Results = slices.Insert(rest, at, newer...)
 	}
 }
+
+// Ended names the tests that no further VM need run: those that did not fail, and those that failed twice. An emulated
+// machine on a loaded host is slow in ways that no test foresees, so a test that fails gets another try, and the table says so.
+func (c *Column) Ended() []string {
+	return slices.DeleteFunc(tests([]Column{*c}), c.again)
+}
+
+// Unsure says whether a test waits for its second try.
+func (c *Column) Unsure() bool {
+	return slices.ContainsFunc(tests([]Column{*c}), c.again)
+}
+
+func (c *Column) again(test string) bool { return anyFailed(of(c.Results, test)) && c.tries[test] < 2 }
 
 var severity = []Verdict{Held, Limit, NotSupported, Fail}
 
@@ -154,7 +169,7 @@ func reasons(columns []Column) string {
 			note(fmt.Sprintf("**%s** the VM: %v", Fail, column.Err), column.Variant.Name)
 		}
 		if column.Early > 0 {
-			note(fmt.Sprintf("the emulator crashed, and the VM was booted again: %d times", column.Early), column.Variant.Name)
+			note(fmt.Sprintf("the emulator crashed, and another VM ran the rest: %d times", column.Early), column.Variant.Name)
 		}
 		for _, test := range column.Again {
 			note(fmt.Sprintf("held in a second VM, after a failure in the first: %s", sentence(test)), column.Variant.Name)

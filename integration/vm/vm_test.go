@@ -92,7 +92,7 @@ func drive(t *testing.T, matrix []Variant, matter Matter, payload Payload) {
 		free <- struct{}{}
 		all.Go(func() {
 			defer func() { <-free }()
-			columns[i] = bootTwice(t, kernels[variant.Series], variant, payload)
+			columns[i] = fill(t, kernels[variant.Series], variant, payload)
 		})
 	}
 	all.Wait()
@@ -111,59 +111,60 @@ func drive(t *testing.T, matrix []Variant, matter Matter, payload Payload) {
 	}
 }
 
-// bootTwice gives tests that failed a VM of their own once more. An emulated machine on a loaded host is slow in ways that
-// no test foresees; what fails twice fails. That it was so is in the table.
-func bootTwice(t *testing.T, kernel Kernel, variant Variant, payload Payload) Column {
-	column := boot(t, kernel, variant, payload)
-	names := failures(column.Results)
-	if column.Err != nil || len(names) == 0 {
-		return column
-	}
-	payload.Run = "^Test(" + strings.Join(names, "|") + ")$"
-	again := boot(t, kernel, variant, payload)
-	if again.Err != nil {
-		return column
-	}
-	column.Mend(again.Results)
-	return column
-}
+// maxBoots bounds the VMs of one column, columnLimits their time: they share as many limits of one VM.
+const (
+	maxBoots     = 8
+	columnLimits = 2
+)
 
-// boot runs one VM. The logs of one that failed stay, and their place is named.
-func boot(t *testing.T, kernel Kernel, variant Variant, payload Payload) Column {
+// fill boots a VM for a column, and others for what the first leaves open: tests that failed, those that did not come to
+// run, all if it did not even begin. The logs of VMs in which something failed stay, and their place is named.
+func fill(t *testing.T, kernel Kernel, variant Variant, payload Payload) Column {
 	column := Column{Variant: variant}
-	dir, err := os.MkdirTemp("", "rtshield-vm-")
-	if err != nil {
-		column.Err = err
-		return column
-	}
-	initramfs := filepath.Join(dir, "initramfs")
 	if payload.Run == "" {
 		payload.Run = variant.Run
 	}
-	if column.Err = WriteInitramfs(initramfs, payload, kernel); column.Err != nil {
-		return column
-	}
 	begun := time.Now()
-	fmt.Printf("progress: VM %s boots\n", variant.Name)
-	// qemu 7.2 with several emulating threads crashes now and then when a device is unplugged, and loses a race when the
-	// kernel patches its own code ("Oops: int3"). That says nothing about rtshield, so it gets another try, and the table says so.
-	for {
-		text, err := Boot(t.Context(), kernel, variant, *limit, payload.Processors, payload.Image, initramfs, dir)
-		column.Results, column.Err = Convert(text)
-		column.Err = errors.Join(column.Err, err)
-		console, _ := os.ReadFile(filepath.Join(dir, "console.log"))
-		crashed := errors.Is(err, errCrashed) || bytes.Contains(console, []byte("Oops: int3")) || errors.Is(column.Err, errNotBegun)
-		if column.Err == nil || !crashed || column.Early == 2 {
-			break
+	for boots := 1; ; boots++ {
+		left := columnLimits**limit - time.Since(begun)
+		crashed := boot(t, &column, kernel, payload, min(*limit, left))
+		ended := column.Err == nil && !column.Unsure()
+		further := column.Err == nil || crashed || errors.Is(column.Err, errCut)
+		if ended || !further || boots == maxBoots || left < *limit/10 {
+			return column
 		}
+		payload.Skip = column.Ended()
+	}
+}
+
+// boot runs one VM and adds what it gave to the column. It says whether the emulator crashed.
+func boot(t *testing.T, column *Column, kernel Kernel, payload Payload, limit time.Duration) (crashed bool) {
+	var dir string
+	if dir, column.Err = os.MkdirTemp("", "rtshield-vm-"); column.Err != nil {
+		return false
+	}
+	initramfs := filepath.Join(dir, "initramfs")
+	if column.Err = WriteInitramfs(initramfs, payload, kernel); column.Err != nil {
+		return false
+	}
+	begun, name := time.Now(), column.Variant.Name
+	fmt.Printf("progress: VM %s boots\n", name)
+	text, err := Boot(t.Context(), kernel, column.Variant, limit, payload.Processors, payload.Image, initramfs, dir)
+	_ = os.Remove(initramfs)
+	results, cut := Convert(text)
+	column.Err = errors.Join(cut, err)
+	// qemu 7.2 with several emulating threads crashes now and then when a device is unplugged, and loses a race when the
+	// kernel patches its own code ("Oops: int3"). That says nothing about rtshield.
+	console, _ := os.ReadFile(filepath.Join(dir, "console.log"))
+	crashed = errors.Is(err, errCrashed) || bytes.Contains(console, []byte("Oops: int3")) || errors.Is(cut, errNotBegun)
+	if crashed {
 		column.Early++
 		lines := bytes.Split(bytes.TrimSpace(console), []byte("\n"))
-		fmt.Printf("progress: VM %s crashed (%v) and boots again; its last words:\n%s\n", variant.Name, column.Err,
-			bytes.Join(lines[max(0, len(lines)-40):], []byte("\n")))
+		fmt.Printf("progress: VM %s crashed (%v); its last words:\n%s\n", name, column.Err, bytes.Join(lines[max(0, len(lines)-40):], []byte("\n")))
 	}
-	_ = os.Remove(initramfs)
+	column.Add(results, crashed)
 	failed := 0
-	for _, result := range column.Results {
+	for _, result := range results {
 		if result.Verdict == Fail {
 			failed++
 		}
@@ -174,8 +175,8 @@ func boot(t *testing.T, kernel Kernel, variant Variant, payload Payload) Column 
 	} else {
 		_ = os.RemoveAll(dir)
 	}
-	fmt.Printf("progress: VM %s: %d tests, %d failed, %v%s\n", variant.Name, len(column.Results), failed, time.Since(begun).Round(time.Second), logs)
-	return column
+	fmt.Printf("progress: VM %s: %d tests, %d failed, %v%s\n", name, len(results), failed, time.Since(begun).Round(time.Second), logs)
+	return crashed
 }
 
 // buildGuest compiles a guest's tests. They vet as part of it, since `go vet ./...` does not know their build tag.

@@ -11,7 +11,7 @@ done
 echo "run: $(cut -d ' ' -f 1 /proc/uptime) s after the kernel's start" >/dev/console
 cd /guest || exit
 echo "=== guest begins"
-./guest.test -test.v=test2json -test.timeout "$(word vm.timeout)" ${VM_RUN:+-test.run "$VM_RUN"} 2>&1
+./guest.test -test.v=test2json -test.timeout "$(word vm.timeout)" ${VM_RUN:+-test.run "$VM_RUN"} ${VM_SKIP:+-test.skip "$VM_SKIP"} 2>&1
 status=$?
 [ $status = 0 ] || journalctl -b --no-pager -n 1500 >/dev/console
 echo "=== guest ends with status $status"
