@@ -31,6 +31,8 @@ type Payload struct {
 	Rtshield, Guest, Loop, Named string
 	// Delegates holds the runtimes, what they call, and other files of tests, by their paths in the guest.
 	Delegates map[string]string
+	// Emulator is the qemu that the VM runs in.
+	Emulator string
 	// Processors is an ACPI table for the VM itself, see Processors.
 	Processors string
 	// Irqbalance is a tree that has the program with libraries, or "".

@@ -45,6 +45,12 @@ func Image(module string) (string, error) {
 	return strings.TrimSpace(out), err
 }
 
+// Emulator gives the qemu to use, which is fetched unless it is installed or in the cache.
+func Emulator(module string) (string, error) {
+	out, err := script(module, "emulator.sh")
+	return strings.TrimSpace(out), err
+}
+
 // Irqbalance fetches the program with its libraries, unless it is in the cache.
 func Irqbalance(module string) (string, error) {
 	out, err := script(module, "irqbalance.sh")

@@ -46,19 +46,19 @@ const BootLimit = 35 * time.Minute
 // whose interrupts the kernel manages itself; the network cards' interrupts can be moved. -cpu needs a vendor whose
 // threads the kernel believes: with the default, AMD, it takes all for cores. It goes without what costs an emulator most:
 // string instructions byte by byte (erms, fsrm) and page tables of five levels.
-// processors is the ACPI table that gives them performance states, for cpufreq; image a disk to boot from, or "".
-func qemuArgs(kernel Kernel, variant Variant, limit time.Duration, processors, image, initramfs, console, result string) []string {
+// The payload's ACPI table gives them performance states, for cpufreq.
+func qemuArgs(kernel Kernel, variant Variant, payload Payload, limit time.Duration, initramfs, console, result string) []string {
 	// kthread_prio: loops at FIFO 50 starve RCU's threads at 1, and with them all who wait for RCU; see docs/security.md.
 	words := []string{
 		"rcutree.kthread_prio=60", "console=ttyS0", "loglevel=4", "panic=-1", "rdinit=/init", "rtshield.vm=1", "mitigations=off",
 		"vm.timeout=" + (limit - limit/8).String(), variant.Boot,
 	}
 	var disk []string
-	if image != "" {
+	if payload.Image != "" {
 		words = append(words, "systemd.wants=rtshield-tests.service", "systemd.mask=serial-getty@ttyS0.service",
 			"systemd.default_timeout_start_sec=300", "systemd.show_status=0")
 		disk = []string{
-			"-drive", "file=" + image + ",format=raw,if=none,id=image,snapshot=on,cache=unsafe",
+			"-drive", "file=" + payload.Image + ",format=raw,if=none,id=image,snapshot=on,cache=unsafe",
 			"-device", "virtio-blk-pci,drive=image,serial=image",
 		}
 	}
@@ -67,7 +67,7 @@ func qemuArgs(kernel Kernel, variant Variant, limit time.Duration, processors, i
 		"-m", "1536", "-smp", "8,sockets=2,cores=2,threads=2",
 		"-object", "memory-backend-ram,id=m0,size=768M", "-object", "memory-backend-ram,id=m1,size=768M",
 		"-numa", "node,nodeid=0,cpus=0-3,memdev=m0", "-numa", "node,nodeid=1,cpus=4-7,memdev=m1",
-		"-acpitable", "file="+processors,
+		"-acpitable", "file="+payload.Processors,
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-serial", "file:"+console, "-serial", "file:"+result,
 		"-blockdev", "driver=null-co,node-name=d0,size=67108864,read-zeroes=on",
@@ -92,13 +92,12 @@ func Processors(dir string) (string, error) {
 var errCrashed = errors.New("the emulator was ended by a signal")
 
 // Boot runs one VM to its end and gives what its tests printed. dir keeps the kernel's console and the tests' output.
-// processors is an ACPI table, image a disk to boot from, or "".
-func Boot(ctx context.Context, kernel Kernel, variant Variant, limit time.Duration, processors, image, initramfs, dir string) (output string, err error) {
+func Boot(ctx context.Context, kernel Kernel, variant Variant, payload Payload, limit time.Duration, initramfs, dir string) (output string, err error) {
 	console, result := filepath.Join(dir, "console.log"), filepath.Join(dir, "tests.log")
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("ended after %v", limit))
 	defer cancel()
 	// nice: whoever else measures on this machine goes first.
-	args := append([]string{"-n", "19", "qemu-system-x86_64"}, qemuArgs(kernel, variant, limit, processors, image, initramfs, console, result)...)
+	args := append([]string{"-n", "19", payload.Emulator}, qemuArgs(kernel, variant, payload, limit, initramfs, console, result)...)
 	cmd := exec.CommandContext(ctx, "nice", args...)
 	said, err := cmd.CombinedOutput()
 	var exit *exec.ExitError

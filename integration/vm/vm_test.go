@@ -22,7 +22,7 @@ var (
 	only     = flag.String("vm.only", os.Getenv("RTSHIELD_VM_ONLY"), "boot only the columns with these names, separated by commas")
 	run      = flag.String("vm.run", os.Getenv("RTSHIELD_VM_RUN"), "run only these tests in each VM, as go test -run")
 	seed     = flag.Uint64("vm.seed", 1, "play the random test with this seed; 0 for a fresh one, which it prints")
-	steps    = flag.Int("vm.steps", 100, "how many steps the random test has")
+	steps    = flag.Int("vm.steps", 60, "how many steps the random test has")
 	with     = flag.String("vm.with", "runc", "play the random test with this delegate: runc, or crun, which is faster")
 	parallel = flag.Int("vm.parallel", runtime.NumCPU(), "boot so many VMs at once")
 	limit    = flag.Duration("vm.limit", BootLimit, "the time for each VM, on a machine that has better things to do")
@@ -72,6 +72,9 @@ func drive(t *testing.T, matrix []Variant, matter Matter, payload Payload) {
 	var err error
 	if payload.Processors, err = Processors(t.TempDir()); err != nil {
 		t.Fatalf("%v: `make setup` installs acpica-tools", err)
+	}
+	if payload.Emulator, err = Emulator("../.."); err != nil {
+		t.Fatal(err)
 	}
 	var variants []Variant
 	for _, variant := range matrix {
@@ -149,12 +152,12 @@ func boot(t *testing.T, column *Column, kernel Kernel, payload Payload, limit ti
 	}
 	begun, name := time.Now(), column.Variant.Name
 	fmt.Printf("progress: VM %s boots\n", name)
-	text, err := Boot(t.Context(), kernel, column.Variant, limit, payload.Processors, payload.Image, initramfs, dir)
+	text, err := Boot(t.Context(), kernel, column.Variant, payload, limit, initramfs, dir)
 	_ = os.Remove(initramfs)
 	results, cut := Convert(text)
 	column.Err = errors.Join(cut, err)
 	// qemu 7.2 with several emulating threads crashes now and then when a device is unplugged, and loses a race when the
-	// kernel patches its own code ("Oops: int3"). That says nothing about rtshield.
+	// kernel patches its own code ("Oops: int3"); see scripts/emulator.sh. That says nothing about rtshield.
 	console, _ := os.ReadFile(filepath.Join(dir, "console.log"))
 	crashed = errors.Is(err, errCrashed) || bytes.Contains(console, []byte("Oops: int3")) || errors.Is(cut, errNotBegun)
 	if crashed {
