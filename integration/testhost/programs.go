@@ -40,6 +40,20 @@ var findPlotter = sync.OnceValues(func() (string, error) {
 	return find("RTSHIELD_TEST_PLOT", "bin/test/rtshield-plot", true, "-ldflags", "-s -w", "./cmd/rtshield-plot")
 })
 
+// Installer gives rtshield-node, of this tree.
+func Installer(t testing.TB) string {
+	t.Helper()
+	installer, err := findInstaller()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return installer
+}
+
+var findInstaller = sync.OnceValues(func() (string, error) {
+	return find("RTSHIELD_TEST_NODE", "bin/test/rtshield-node", true, "-ldflags", "-s -w", "./cmd/rtshield-node")
+})
+
 // Runc gives the runc of the module: RTSHIELD_TEST_RUNC, or bin/runc, built if it is not there.
 func Runc(t testing.TB) string {
 	t.Helper()

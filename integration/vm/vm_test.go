@@ -62,6 +62,7 @@ func TestSystemdHostHoldsTheShield(t *testing.T) {
 		Delegates: map[string]string{
 			"/usr/local/bin/runc": testhost.Runc(t), "/usr/local/bin/rtshield-plot": testhost.Plotter(t),
 			"/guest/rtshield-reconcile.service": "../../packaging/rtshield-reconcile.service",
+			"/guest/rtshield-node":              testhost.Installer(t), "/guest/daemonsets.yaml": "../../deploy/base/daemonsets.yaml",
 		},
 	})
 }

@@ -73,15 +73,17 @@ func statusNow(t testing.TB) status.Status {
 	return now
 }
 
-func (c container) grant(t testing.TB) status.Grant {
+func (c container) grant(t testing.TB) status.Grant { t.Helper(); return grantOf(t, c.id) }
+
+func grantOf(t testing.TB, id string) status.Grant {
 	t.Helper()
 	now := statusNow(t)
 	for _, grant := range now.Grants {
-		if grant.ID == c.id {
+		if grant.ID == id {
 			return grant
 		}
 	}
-	t.Fatalf("status shows no grant of %s: %+v", c.id, now)
+	t.Fatalf("status shows no grant of %s: %+v", id, now)
 	return status.Grant{}
 }
 
@@ -121,12 +123,18 @@ func allowed(t testing.TB, pid int) cpuset.CPUSet {
 	return set
 }
 
-// holes lists in what the container does not have what it was granted, read from the kernel.
 func (c container) holes(t testing.TB) []string {
+	t.Helper()
+	return holes(t, c.id, c.pid(t), c.cgroup())
+}
+
+// holes lists in what a container does not have what it was granted, read from the kernel. pid is its first process, cgroup
+// the scope that systemd made for it.
+func holes(t testing.TB, id string, pid int, cgroup string) []string {
 	t.Helper()
 	var found []string
 	hole := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
-	grant, pid := c.grant(t), c.pid(t)
+	grant := grantOf(t, id)
 	if grant.State != "bound" || grant.PID != pid {
 		hole("status says %s, pid %d; the container runs as pid %d", grant.State, grant.PID, pid)
 	}
@@ -142,25 +150,25 @@ func (c container) holes(t testing.TB) []string {
 		knobs["cpuset.cpus.exclusive"], knobs["cpuset.cpus.exclusive.effective"] = grant.CPUs.String(), grant.CPUs.String()
 	}
 	for file, want := range knobs {
-		if now := text(t, filepath.Join(c.cgroup(), file)); now != want {
+		if now := text(t, filepath.Join(cgroup, file)); now != want {
 			hole("%s of its scope is %q, want %q", file, now, want)
 		}
 	}
 	if grant.Level == "partition" {
-		for _, dir := range []string{"", "/system.slice"} {
-			if now := parse(t, text(t, cgroupMount+dir+"/cpuset.cpus.effective")); !now.Intersection(heldBy(grant)).IsEmpty() {
+		for _, dir := range []string{cgroupMount, path.Dir(cgroup)} {
+			if now := parse(t, text(t, dir+"/cpuset.cpus.effective")); !now.Intersection(heldBy(grant)).IsEmpty() {
 				hole("CPU %s of %q is free for others", now, dir)
 			}
 		}
 	}
-	return append(found, c.strays(t, heldBy(grant))...)
+	return append(found, strays(t, id, heldBy(grant))...)
 }
 
 // longID is a container's, another one in each run.
 var longID = regexp.MustCompile(`[0-9a-f]{64}`)
 
-// strays lists the threads outside of the container that may run on held, but for those of the kernel.
-func (c container) strays(t testing.TB, held cpuset.CPUSet) []string {
+// strays lists the threads outside of a container that may run on held, but for those of the kernel.
+func strays(t testing.TB, id string, held cpuset.CPUSet) []string {
 	t.Helper()
 	var found []string
 	dirs, _ := filepath.Glob("/proc/[0-9]*/task/[0-9]*")
@@ -171,7 +179,7 @@ func (c container) strays(t testing.TB, held cpuset.CPUSet) []string {
 		tid, _ := strconv.Atoi(filepath.Base(dir))
 		now, err := host.System.AllowedCPUs(tid)
 		cgroup, _ := os.ReadFile(dir + "/cgroup")
-		if err != nil || strings.Contains(string(cgroup), c.id) || now.Intersection(held).IsEmpty() {
+		if err != nil || strings.Contains(string(cgroup), id) || now.Intersection(held).IsEmpty() {
 			continue
 		}
 		comm, _ := os.ReadFile(dir + "/comm")
@@ -193,14 +201,14 @@ func (c container) holds(t testing.TB, when string) {
 // holdsOrIsRestored accepts as second best that `rtshield reconcile` restores it, and says so.
 func (c container) holdsOrIsRestored(t testing.TB, when string) {
 	t.Helper()
-	holes := c.holes(t)
-	if len(holes) == 0 {
+	found := c.holes(t)
+	if len(found) == 0 {
 		t.Logf("%s it holds", when)
 		return
 	}
 	run(t, "rtshield", "reconcile")
 	if c.holds(t, when+", and reconcile"); !t.Failed() {
-		t.Logf("limit: %s, until `rtshield reconcile`: %s", when, strings.Join(holes, "; "))
+		t.Logf("limit: %s, until `rtshield reconcile`: %s", when, strings.Join(found, "; "))
 	}
 }
 

@@ -73,7 +73,7 @@ func imageTree(programs ...string) ([]byte, error) {
 			return nil, err
 		}
 	}
-	for _, applet := range []string{"sh", "sleep", "cat", "true", "grep", "env"} {
+	for _, applet := range []string{"sh", "sleep", "cat", "cut", "true", "grep", "env"} {
 		if err := w.WriteHeader(&tar.Header{Name: "bin/" + applet, Typeflag: tar.TypeSymlink, Linkname: "busybox", Mode: 0o777}); err != nil {
 			return nil, err
 		}
