@@ -19,6 +19,8 @@ type Variant struct {
 	Boot string
 	// Run names the only tests that mean something there, as `go test -run` does. Empty: all.
 	Run string
+	// Small has two CPUs, which the suites of a host are written for.
+	Small bool
 }
 
 // Matrix is what `make vmtest` boots. cgroup v1 is tried on 6.1: Debian's 6.12 is built without CONFIG_CPUSETS_V1, so
@@ -37,6 +39,9 @@ var SystemdMatrix = []Variant{
 	{Series: "6.12", Name: "6.12 systemd"},
 	{Series: "6.1", Name: "6.1 systemd"},
 }
+
+// SuiteMatrix is what `make vmtest-suites` boots: cgroup v2, which the machine of `make test` may not have.
+var SuiteMatrix = []Variant{{Series: "6.12", Name: "6.12 two CPUs", Small: true}}
 
 // BootLimit bounds one VM, from qemu's start to its end. The tests in it have what is left after the kernel's start. Most
 // take ten to twenty minutes where two run at once on two CPUs; a machine that is slower is no failure.
@@ -62,11 +67,17 @@ func qemuArgs(kernel Kernel, variant Variant, payload Payload, limit time.Durati
 			"-device", "virtio-blk-pci,drive=image,serial=image",
 		}
 	}
-	return append(disk,
-		"-accel", "tcg,thread=multi,tb-size=512", "-machine", "q35,i8042=off,vmport=off", "-cpu", "max,vendor=GenuineIntel,la57=off,erms=off,fsrm=off",
-		"-m", "1536", "-smp", "8,sockets=2,cores=2,threads=2",
+	cpus := []string{
+		"-smp", "8,sockets=2,cores=2,threads=2",
 		"-object", "memory-backend-ram,id=m0,size=768M", "-object", "memory-backend-ram,id=m1,size=768M",
 		"-numa", "node,nodeid=0,cpus=0-3,memdev=m0", "-numa", "node,nodeid=1,cpus=4-7,memdev=m1",
+	}
+	if variant.Small {
+		cpus = []string{"-smp", "2"}
+	}
+	return append(append(disk, cpus...),
+		"-accel", "tcg,thread=multi,tb-size=512", "-machine", "q35,i8042=off,vmport=off", "-cpu", "max,vendor=GenuineIntel,la57=off,erms=off,fsrm=off",
+		"-m", "1536",
 		"-acpitable", "file="+payload.Processors,
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-serial", "file:"+console, "-serial", "file:"+result,

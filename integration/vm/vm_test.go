@@ -67,6 +67,20 @@ func TestSystemdHostHoldsTheShield(t *testing.T) {
 	})
 }
 
+// The suites of a host, on a host that has cgroup v2 alone.
+func TestTheHostsSuitesHoldOnCgroupV2(t *testing.T) {
+	if os.Getenv("RTSHIELD_VM_SUITES") != "1" {
+		t.Skip("plays the lives of integration/differential in a VM for many minutes: run by `make vmtest-suites`")
+	}
+	drive(t, SuiteMatrix, Matter{}, Payload{
+		Rtshield: testhost.Rtshield(t), Guest: buildGuest(t, "../differential"), Loop: testhost.Loop(t), Named: testhost.Named(t), Run: *run,
+		Delegates: map[string]string{
+			"/usr/local/bin/runc": testhost.Runc(t), "/usr/sbin/runc": "/usr/sbin/runc", "/usr/bin/jq": "/usr/bin/jq",
+			"/docs/differences.md": "../../docs/differences.md",
+		},
+	})
+}
+
 // drive boots the variants and prints their table.
 func drive(t *testing.T, matrix []Variant, matter Matter, payload Payload) {
 	t.Helper()

@@ -147,6 +147,9 @@ func holes(t testing.TB, id string, pid int, cgroup string) []string {
 	knobs := map[string]string{"cpuset.cpus": grant.CPUs.String(), "cpuset.cpus.effective": grant.CPUs.String()}
 	if grant.Level == "partition" {
 		knobs["cpuset.cpus.partition"] = partitionType
+		if grant.CPUs.Size() > 1 { // their load is balanced
+			knobs["cpuset.cpus.partition"] = "root"
+		}
 		knobs["cpuset.cpus.exclusive"], knobs["cpuset.cpus.exclusive.effective"] = grant.CPUs.String(), grant.CPUs.String()
 	}
 	for file, want := range knobs {

@@ -73,7 +73,8 @@ func (k kubelet) start(handler, cpus string) (pod, error) {
 	p := pod{kubelet: k, slice: "kubepods-pod" + uid + ".slice"}
 	host := &cri.NamespaceOption{Network: cri.NamespaceMode_NODE, Pid: cri.NamespaceMode_CONTAINER} // there is no CNI
 	config := &cri.PodSandboxConfig{
-		Metadata: &cri.PodSandboxMetadata{Name: "web", Uid: uid, Namespace: "default"}, LogDirectory: k.TempDir(),
+		Metadata:     &cri.PodSandboxMetadata{Name: "web", Uid: uid, Namespace: "default"},
+		LogDirectory: k.TempDir(), DnsConfig: &cri.DNSConfig{Servers: []string{"127.0.0.1"}}, // the image has no resolv.conf
 		Linux: &cri.LinuxPodSandboxConfig{CgroupParent: "/kubepods.slice/" + p.slice, SecurityContext: &cri.LinuxSandboxSecurityContext{NamespaceOptions: host}},
 	}
 	sandbox, err := call(k.cri.RunPodSandbox, &cri.RunPodSandboxRequest{Config: config, RuntimeHandler: handler})
