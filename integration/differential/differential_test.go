@@ -33,7 +33,7 @@ func adds(name, fact, more string) rule {
 	return rule{name: name, fact: regexp.MustCompile(fact + "$"), more: regexp.MustCompile(more)}
 }
 
-// everywhere are the differences for every container, granted those for a shielded one.
+// everywhere are the differences for every container, granted() those for a shielded one.
 var everywhere = []rule{
 	adds("`--version`", `\d --version: stdout`, `(?m)^rtshield .*\n`),
 	differs("help", `\d+ (--help|help|): .*`, `.*`),
@@ -43,22 +43,44 @@ var everywhere = []rule{
 	adds("RTSHIELD_DEPTH", `: (rootfs/)?hooks`, `(?m)^RTSHIELD_DEPTH=1\n`),
 }
 
-var granted = append(slices.Clone(everywhere),
-	differs("cpuset.cpus", `: cgroup cpuset/rtshield-test/a/c/cpuset.cpus`, `1`),
-	differs("cpu.rt_runtime_us", `: cgroup cpu\S*/rtshield-test/\S*cpu.rt_runtime_us`, `[1-9]\d+`),
-	differs("affinity", `: process Cpus_allowed_list`, `1`),
-	differs("policy", `: process policy`, `policy 1, priority 50, nice 0, flags 0`),
-	differs("timer slack", `: process timerslack_ns`, `0\n`),
-	differs("`create` of an id that has a grant", `\d+ (create|run) .* c: (stderr|log)`, `.*rtshield: container with given ID already exists: c.*`),
-	differs("environment", `: environment RTSHIELD_CPUS`, `1`),
-	differs("environment", `: environment RTSHIELD_CLASS`, `fifo`),
-	differs("environment", `: environment RTSHIELD_LEVEL`, `cpuset`),
-	adds("environment", `: (stdout|hooks|rootfs/hooks)`, `(?m)^RTSHIELD_(CPUS=1|CLASS=fifo|LEVEL=cpuset|DEPTH=1)\n`),
-	differs("limits", `: limit Max (realtime priority|locked memory)`, `.*`),
-	differs("swap", `: cgroup memory/rtshield-test/a/c/memory.swappiness`, `0`),
-	differs("config.json", `: bundle config.json`, `.*"RTSHIELD_CPUS=1".*`),
-	differs("config.json", `: bundle config.json.rtshield`, `.*`),
+// onV1 and onV2 are those of its cgroups.
+var (
+	onV1 = []rule{
+		differs("cpuset.cpus", `: cgroup cpuset/rtshield-test/a/c/cpuset.cpus`, `1`),
+		differs("cpu.rt_runtime_us", `: cgroup cpu\S*/rtshield-test/\S*cpu.rt_runtime_us`, `[1-9]\d+`),
+		differs("swap", `: cgroup memory/rtshield-test/a/c/memory.swappiness`, `0`),
+	}
+	onV2 = []rule{
+		differs("cpuset.cpus", `: cgroup rtshield-test/a/c/cpuset.cpus`, `1`),
+		differs("cpuset.cpus.partition", `: cgroup rtshield-test/a/c/cpuset.cpus.partition`, `isolated`),
+		differs("cpuset.cpus.exclusive", `: cgroup rtshield-test/(a/)?(c/)?cpuset.cpus.exclusive`, `1`),
+		differs("cpuset.mems", `: cgroup rtshield-test/a/c/cpuset.mems`, `0`),
+		differs("swap", `: cgroup rtshield-test/a/c/memory.swap.max`, `0`),
+	}
 )
+
+func granted() []rule {
+	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
+		return slices.Concat(everywhere, ofShielded("partition"), onV2)
+	}
+	return slices.Concat(everywhere, ofShielded("cpuset"), onV1)
+}
+
+func ofShielded(level string) []rule {
+	return []rule{
+		differs("affinity", `: process Cpus_allowed_list`, `1`),
+		differs("policy", `: process policy`, `policy 1, priority 50, nice 0, flags 0`),
+		differs("timer slack", `: process timerslack_ns`, `0\n`),
+		differs("`create` of an id that has a grant", `\d+ (create|run) .* c: (stderr|log)`, `.*rtshield: container with given ID already exists: c.*`),
+		differs("environment", `: environment RTSHIELD_CPUS`, `1`),
+		differs("environment", `: environment RTSHIELD_CLASS`, `fifo`),
+		differs("environment", `: environment RTSHIELD_LEVEL`, level),
+		adds("environment", `: (stdout|hooks|rootfs/hooks)`, `(?m)^RTSHIELD_(CPUS=1|CLASS=fifo|LEVEL=`+level+`|DEPTH=1)\n`),
+		differs("limits", `: limit Max (realtime priority|locked memory)`, `.*`),
+		differs("config.json", `: bundle config.json`, `.*"RTSHIELD_CPUS=1".*`),
+		differs("config.json", `: bundle config.json.rtshield`, `.*`),
+	}
+}
 
 // explains says whether a difference is wanted.
 func (r rule) explains(name, runc, shown string) bool {
@@ -165,7 +187,7 @@ func TestNoLifeShowsADifferenceThatIsNotExplained(t *testing.T) {
 			}
 			compare(r, l.name+", ordinary", runc, play(r, r.Rtshield, l), everywhere, used)
 			if !l.ordinary {
-				compare(r, l.name+", shielded", runc, play(r, link, l), granted, used)
+				compare(r, l.name+", shielded", runc, play(r, link, l), granted(), used)
 				r.AsBefore(l.name)
 			}
 		}
@@ -182,7 +204,7 @@ func checkRules(r *rig.Rig, used map[string]bool) {
 	if err != nil {
 		r.Fatal(err)
 	}
-	for _, rule := range granted {
+	for _, rule := range granted() {
 		if !strings.Contains(string(text), "\n| "+rule.name+" |") {
 			r.Errorf("docs/differences.md does not name %s", rule.name)
 		}

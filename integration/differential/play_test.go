@@ -37,6 +37,8 @@ type player struct {
 	dir, bundle string
 	facts       facts
 	step        string
+	// said are the commands of this life that failed, each with its stderr.
+	said []string
 }
 
 // step is one act of a life.
@@ -123,6 +125,9 @@ func (c call) do(p *player) {
 		for _, name := range []string{"stdout", "stderr"} {
 			p.fact(name, plain(p.read(name)))
 		}
+	}
+	if code := cmd.ProcessState.ExitCode(); code != 0 {
+		p.said = append(p.said, fmt.Sprintf("%s: exit status %d: %s", c.words, code, strings.TrimSpace(p.read("stderr"))))
 	}
 	for _, name := range c.files {
 		p.fact("file "+name, p.read(name))
@@ -276,7 +281,7 @@ func waits(status string) step {
 		p.Helper()
 		p.Eventual(func() error {
 			if now := p.state(id).Status; now != status {
-				return fmt.Errorf("container %s is %q, want %q", id, now, status)
+				return fmt.Errorf("container %s is %q, want %q; %s:\n%s", id, now, status, p.program, strings.Join(p.said, "\n"))
 			}
 			return nil
 		})

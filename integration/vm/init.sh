@@ -47,6 +47,9 @@ if [ "$(word vm.cgroup)" = v1 ]; then
 	mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified
 else
 	mount -t cgroup2 cgroup2 /sys/fs/cgroup
+	for controller in $(cat /sys/fs/cgroup/cgroup.controllers); do # as systemd does, and each delegate
+		echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control
+	done
 fi 2>/dev/console
 
 while read -r module; do

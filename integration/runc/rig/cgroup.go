@@ -42,12 +42,24 @@ func makeCgroups() error {
 			if err := os.MkdirAll(dir, 0o755); err != nil {
 				return err
 			}
-			if err := inherit(dir); err != nil {
+			if err := errors.Join(inherit(dir), enable(dir)); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// enable gives what is below a cgroup v2 all that it has itself, as the delegates do with their first container.
+func enable(dir string) error {
+	controllers, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for name := range strings.FieldsSeq(string(controllers)) {
+		err = errors.Join(err, os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+name), 0))
+	}
+	return err
 }
 
 // inherit gives a cpuset of cgroup v1 what its parent has: it starts empty and takes no process.
