@@ -39,6 +39,7 @@ func Page(matter Matter, columns []Column, kernels map[string]Kernel) string {
 - *held*: it works, and was read back from the kernel.
 - *limit*: it works, and what the kernel does not let anybody take away is named, here and in ` + "`rtshield status`" + `.
 - *not supported*: the kernel has not got it; who asks for it is refused with this reason.
+- a dash: not played there, since it would say what it says beside, or has nothing to say.
 
 No Debian real-time kernel has RT_GROUP_SCHED: its budgets are tested on the host that ` + "`make test`" + ` runs on, with cgroup v1.
 `)

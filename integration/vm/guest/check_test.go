@@ -87,6 +87,7 @@ func TestCheckSaysWhatAContainerThenHas(t *testing.T) {
 
 // Killed while it tries, a check is cleaned up by reconcile, and by the next check.
 func TestACheckThatIsKilledIsCleanedUp(t *testing.T) {
+	shownOn(t, "6.12")
 	once(t, func(r *rig) {
 		for _, by := range []string{"reconcile", "check"} {
 			r.killCheck()

@@ -55,6 +55,7 @@ func (r *rig) reserve(node, pages int) {
 }
 
 func TestHugePagesAreThoseOfTheGrantsNodeAndGoBackInAnyOrder(t *testing.T) {
+	shownOn(t, "6.1", "6.12")
 	onRunc(t, func(r *rig) {
 		if isolated(r) {
 			r.Skip("elsewhere: here only one node has CPUs to grant")
@@ -130,6 +131,7 @@ func TestTheLimitOnHugePagesIsTheContainersOwn(t *testing.T) {
 // Pages that are in use when their pool is made smaller are surplus. As long as there are some, 6.1 and 6.12 cannot empty another
 // node's pool: it is given back once they have gone.
 func TestSurplusPagesOfAnotherNodeMakeNoPoolLarger(t *testing.T) {
+	shownOn(t, "6.1", "6.12")
 	once(t, func(r *rig) {
 		r.classes(reserves)
 		dir := r.dir + "/huge"

@@ -221,6 +221,7 @@ func (b *balancer) alone() []string {
 }
 
 func TestIrqbalanceLeavesClaimedInterruptsAlone(t *testing.T) {
+	shownOn(t, "6.12")
 	once(t, func(r *rig) {
 		_, movable := interrupts(r)
 		numbers := slices.Sorted(maps.Keys(movable))
@@ -277,6 +278,7 @@ func TestIrqbalanceLeavesClaimedInterruptsAlone(t *testing.T) {
 }
 
 func TestIrqbalanceKeepsItsOwnBan(t *testing.T) {
+	shownOn(t, "6.12")
 	once(t, func(r *rig) {
 		own := cpuset.New(1)
 		b := r.balance("IRQBALANCE_BANNED_CPULIST=1")
@@ -307,6 +309,7 @@ func TestIrqbalanceKeepsItsOwnBan(t *testing.T) {
 }
 
 func TestAnIrqbalanceThatStartsLaterIsToldByReconcile(t *testing.T) {
+	shownOn(t, "6.12")
 	once(t, func(r *rig) {
 		if isolated(r) {
 			r.Skip("elsewhere: CPUs of isolcpus= an irqbalance leaves alone by itself")
@@ -332,6 +335,7 @@ func TestAnIrqbalanceThatStartsLaterIsToldByReconcile(t *testing.T) {
 }
 
 func TestAnIrqbalanceWithoutADirectoryIsTold(t *testing.T) {
+	shownOn(t, "6.12")
 	once(t, func(r *rig) {
 		_ = os.RemoveAll("/run/irqbalance")
 		b := r.launch("@" + strings.Repeat("\x00", 107)) // all of sun_path is zero
@@ -345,6 +349,7 @@ func TestAnIrqbalanceWithoutADirectoryIsTold(t *testing.T) {
 }
 
 func TestAnIrqbalanceThatCannotBeToldIsALimit(t *testing.T) {
+	shownOn(t, "6.12")
 	once(t, func(r *rig) {
 		// One that was built without a socket, started by an init script: a sleeping process of that name, with its pid file.
 		program := filepath.Join(r.dir, "irqbalance")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,6 +55,15 @@ func prepare() error {
 		return err
 	}
 	return makeBundles()
+}
+
+// shownOn skips a test whose matter is the same on every kernel, but for some.
+func shownOn(t *testing.T, series ...string) {
+	t.Helper()
+	release, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	if !slices.ContainsFunc(series, func(one string) bool { return strings.HasPrefix(string(release), one+".") }) {
+		t.Skipf("elsewhere: this is shown on Linux %s", strings.Join(series, " and "))
+	}
 }
 
 // each runs a test through each delegate.

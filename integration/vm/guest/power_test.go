@@ -142,6 +142,7 @@ func TestTheFrequencyOfAGrantedCPUIsSet(t *testing.T) {
 }
 
 func TestASharedFrequencyFollowsTheStrongestWish(t *testing.T) {
+	shownOn(t, "6.12")
 	loadFrequency(t)
 	once(t, func(r *rig) {
 		governor := policyFile("policy4", "scaling_governor")
@@ -170,6 +171,7 @@ func TestASharedFrequencyFollowsTheStrongestWish(t *testing.T) {
 }
 
 func TestAGovernorThatIsNotThereIsRefusedByName(t *testing.T) {
+	shownOn(t, "6.12")
 	loadFrequency(t)
 	onRunc(t, func(r *rig) {
 		_, result := r.try("run", "a", r.bundle("a", class("fifo"), annotate("cpuset", "5", "governor", "conservative")))

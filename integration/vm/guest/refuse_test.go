@@ -105,6 +105,7 @@ func TestDeadlineIsRefusedWithoutARootPartition(t *testing.T) {
 }
 
 func TestExplainChangesNothing(t *testing.T) {
+	shownOn(t, "6.12")
 	each(t, func(r *rig) {
 		dir := r.bundle("a", class("fifo"))
 		config := text(r, dir+"/config.json")
@@ -133,6 +134,7 @@ func TestExplainChangesNothing(t *testing.T) {
 func (r *rig) late() bool { return strings.HasPrefix(r.delegate.name, "crun") }
 
 func TestPoststartIsEnteredWhereItRunsLate(t *testing.T) {
+	shownOn(t, "6.12")
 	each(t, func(r *rig) {
 		dir := r.bundle("a", class("fifo"))
 		_, result := r.try("create", "a", dir)

@@ -130,6 +130,7 @@ func TestExecRunsOrdinary(t *testing.T) {
 }
 
 func TestARunInTheForegroundGivesItsStatusAndLeavesNothing(t *testing.T) {
+	shownOn(t, "6.12")
 	onRuncAndCrun(t, func(r *rig) {
 		dir := r.bundle("a", class("fifo"), args("/bin/sh", "-c", "echo on $RTSHIELD_CPUS; exit 7"))
 		result := r.oci("run", "--bundle", dir, "a")
