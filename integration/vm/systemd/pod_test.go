@@ -52,7 +52,7 @@ func newKubelet(t *testing.T) kubelet {
 	return kubelet{t, cri.NewRuntimeServiceClient(client)}
 }
 
-// call makes one call of the CRI's, and one more while containerd is being restarted.
+// call makes one call of the CRI's, and waits for a containerd that is being restarted.
 func call[In, Out any](method func(context.Context, In, ...grpc.CallOption) (Out, error), in In) (Out, error) {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), patience, fmt.Errorf("no end within %v", patience))
 	defer cancel()
