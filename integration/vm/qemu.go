@@ -41,7 +41,7 @@ var SystemdMatrix = []Variant{
 }
 
 // isolcpusTests are those to which it makes a difference that no load is balanced on the shield, that it is in no partition, has
-// no tick, and no managed interrupts. All others, half an hour's work, would say again what they say of 6.12.
+// no tick, and no managed interrupts. All others would say again what they say of 6.12.
 const isolcpusTests = "^Test(RealTimeThreadsLeave|ABusyLoop|CheckSays|TheShieldOutlivesHotplug|InterferenceIsCounted|WhatAContainerDoes|" +
 	"MovableInterrupts|ManagedInterrupts|IrqbalanceBrings|IrqbalanceKeeps|TheLevelIs|SeveralCPUs|NoTaskOutside|ShieldedContainersEnd|" +
 	"AFullShield|AnOrdinaryContainerIsCut|AKilledContainer|EachThreadPolicy|TheIdleSibling|AContainerIsPut|TheFairServer|TheExitLatency|" +

@@ -142,13 +142,12 @@ func fill(t *testing.T, kernel Kernel, variant Variant, payload Payload) Column 
 	if payload.Run == "" {
 		payload.Run = variant.Run
 	}
-	begun := time.Now()
+	end := time.Now().Add(columnLimits * *limit)
 	for boots := 1; ; boots++ {
-		left := columnLimits**limit - time.Since(begun)
-		crashed := boot(t, &column, kernel, payload, min(*limit, left))
+		crashed := boot(t, &column, kernel, payload, min(*limit, time.Until(end)))
 		ended := column.Err == nil && !column.Unsure()
 		further := column.Err == nil || crashed || errors.Is(column.Err, errCut)
-		if ended || !further || boots == maxBoots || left < *limit/10 {
+		if ended || !further || boots == maxBoots || time.Until(end) < *limit/10 {
 			return column
 		}
 		payload.Skip = column.Ended()

@@ -315,8 +315,7 @@ func TestTheDaemonSetsContainerEquipsANodeAndLeavesItAsItWas(t *testing.T) {
 	i.told("")
 	restarted = invocation()
 	same("after remove", before)
-	if said := stop(); !strings.Contains(said, "waiting: 2 container(s) of rtshield's still run: ") || !strings.Contains(said, p.id) { // and its pause container
-
+	if said := stop(); !strings.Contains(said, "waiting: 2 container(s) of rtshield's still run: ") || !strings.Contains(said, p.id) { // with its pause container
 		t.Errorf("remove said\n%s", said)
 	}
 	if late, err := k.start("rtshield-fifo", podCPUs); err == nil {
