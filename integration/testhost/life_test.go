@@ -70,7 +70,7 @@ func declared(t *testing.T, folder, name string) bool {
 	return false
 }
 
-// And those of docs/kubernetes.md, all of a real kubelet.
+// And those of docs/kubernetes.md, of a real kubelet or of a node with systemd.
 func TestTheTestsThatKubernetesIsSaidToHaveExist(t *testing.T) {
 	text, err := os.ReadFile("../../docs/kubernetes.md")
 	if err != nil {
@@ -81,8 +81,8 @@ func TestTheTestsThatKubernetesIsSaidToHaveExist(t *testing.T) {
 		t.Errorf("%d tests are named", len(names))
 	}
 	for _, name := range names {
-		if !declared(t, "kubernetes", name) {
-			t.Errorf("integration/kubernetes has no %s", name)
+		if !declared(t, "kubernetes", name) && !declared(t, "vm/systemd", name) {
+			t.Errorf("neither integration/kubernetes nor integration/vm/systemd has %s", name)
 		}
 	}
 }

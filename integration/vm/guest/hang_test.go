@@ -11,20 +11,32 @@ import (
 	"time"
 )
 
-// watch logs what every process waits for if a command takes long, until the function that it gives is called.
+// watch logs what every process waits for if a command takes long, until the function that it gives is called. It logs
+// that at once: what the kernel holds never ends, nor can it be killed.
 func watch(t testing.TB, what string) (stop func()) {
 	started := time.Now()
 	done, logged := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(logged)
+	after := func(passed time.Duration, then func()) bool {
 		select {
 		case <-done:
-		case <-time.After(6 * time.Second):
-			report := waiting()
-			_ = os.WriteFile("/proc/sysrq-trigger", []byte("l"), 0) // where every CPU is, on the console
-			<-done
-			t.Logf("$ %s took %v; after 6 s:\n%s", what, time.Since(started).Round(time.Millisecond), report)
+			return false
+		case <-time.After(passed - time.Since(started)):
+			then()
+			return true
 		}
+	}
+	go func() {
+		defer close(logged)
+		slow := after(6*time.Second, func() {
+			t.Logf("$ %s takes 6 s by now:\n%s", what, waiting())
+			_ = os.WriteFile("/proc/sysrq-trigger", []byte("l"), 0) // where every CPU is, on the console
+		})
+		if !slow {
+			return
+		}
+		after(time.Minute, func() { _ = os.WriteFile("/proc/sysrq-trigger", []byte("w"), 0) }) // and every thread in D state
+		<-done
+		t.Logf("$ %s took %v", what, time.Since(started).Round(time.Millisecond))
 	}()
 	return func() { close(done); <-logged }
 }
