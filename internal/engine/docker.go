@@ -42,6 +42,9 @@ func checkDocker(path, text string) error {
 		}
 		return fmt.Errorf("%s is not a JSON object, and dockerd would not start with it", path)
 	}
+	if top == nil { // which dockerd reads as no configuration
+		return fmt.Errorf("%s is null, in which nothing can be written: write {} instead", path)
+	}
 	found := 0
 	gjson.Parse(body).ForEach(func(key, _ gjson.Result) bool {
 		found += btoi(key.Str == "runtimes")

@@ -179,6 +179,7 @@ func TestWhatCannotBeDoneIsSaidInOneLineAndNothingIsChanged(t *testing.T) {
 		{"docker", "{\n  \"debug\": true,\n}", "daemon.json:3: not JSON"},
 		{"docker", "{\"debug\": true}}", "daemon.json:1: not JSON"},
 		{"docker", "[]", "is not a JSON object"},
+		{"docker", "null", "is null, in which nothing can be written: write {} instead"},
 		{"docker", `{"runtimes": []}`, `"runtimes" is not an object`},
 		{"docker", `{"runtimes": {}, "runtimes": {"x": {"path": "/x"}}}`, `has "runtimes" 2 times`},
 		{"docker", `{"runtimes": {"rtshield": {"path": "/opt/other"}}}`, "the name rtshield is taken: DIR/daemon.json has it for /opt/other; choose another with --name"},
