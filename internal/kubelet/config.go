@@ -141,8 +141,11 @@ func readYAML(text string) (map[string]string, error) {
 
 // mentions says whether a line that is no pair begins with a key that we would have read.
 func mentions(content string) bool {
-	word := strings.Trim(strings.FieldsFunc(content+":", func(r rune) bool { return r == ':' || r == ' ' })[0], `"'?`)
-	_, ours := wanted[word]
+	words := strings.FieldsFunc(content, func(r rune) bool { return r == ':' || r == ' ' })
+	if len(words) == 0 {
+		return false
+	}
+	_, ours := wanted[strings.Trim(words[0], `"'?`)]
 	return ours
 }
 
