@@ -46,6 +46,8 @@ type State struct {
 	Pods map[string]cpuset.CPUSet
 }
 
+var errNoPod = errors.New("is not what a kubelet writes: an entry names no pod")
+
 // ParseState reads a cpu_manager_state of versions 1 to 4; the fourth repeats the third. Its checksum is over the kubelet's
 // own Go types, and is left to it.
 func ParseState(data []byte) (*State, error) {
@@ -79,6 +81,9 @@ func ParseState(data []byte) (*State, error) {
 		if err := json.Unmarshal(entry, &ofPod); err != nil {
 			return nil, fmt.Errorf("entries of pod %s: %w", name, err)
 		}
+		if name == "" {
+			return nil, errNoPod
+		}
 		for container, list := range ofPod {
 			if err := state.give(Owner{name, container}, list); err != nil {
 				return nil, err
@@ -86,6 +91,9 @@ func ParseState(data []byte) (*State, error) {
 		}
 	}
 	for pod, entry := range file.PodEntries {
+		if pod == "" {
+			return nil, errNoPod
+		}
 		cpus, err := shield.ParseCPUs(entry.CPUSet)
 		if err != nil {
 			return nil, fmt.Errorf("podEntries of %s: %w", pod, err)

@@ -71,6 +71,8 @@ func TestAStateThatCannotBeReadIsNoState(t *testing.T) {
 		`{"policyName":"static","defaultCpuSet":"0","entries":{"8f":{"app":"1-"}}}`:      "app of pod 8f",
 		`{"policyName":"static","defaultCpuSet":"0-4294967295"}`:                         "not a list of CPUs",
 		`{"policyName":"static","defaultCpuSet":"0","podEntries":{"8f":{"cpuSet":"?"}}}`: "podEntries of 8f",
+		`{"policyName":"static","defaultCpuSet":"0","podEntries":{"":{"cpuSet":"1"}}}`:   "an entry names no pod",
+		`{"policyName":"static","defaultCpuSet":"0","entries":{"":{"app":"1"}}}`:         "an entry names no pod",
 	} {
 		if state, err := ParseState([]byte(text)); err == nil || !strings.Contains(err.Error(), want) || state != nil {
 			t.Errorf("%s: %v, %v", text, state, err)
