@@ -122,6 +122,9 @@ func (m *matter) admit(store shield.Store) error {
 			return fmt.Errorf("exec and exec_cpus of class %s: %w", grant.Class, err)
 		}
 	}
+	if err := delegate.MarkLedger(store.Path()); err != nil {
+		return fmt.Errorf("state would not find the ledger: %w", err)
+	}
 	m.thpOff, m.ksmOff = grant.Memory.THP == shield.Never, grant.Memory.KSM == string(shield.Off)
 	session.Add(grant)
 	return session.Save()

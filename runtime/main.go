@@ -47,6 +47,8 @@ func dispatch(inv argv.Invocation) (int, error) {
 			return execute(inv)
 		case "update":
 			return update(inv)
+		case "state":
+			return 1, state(inv)
 		case "features":
 			return 1, features(inv)
 		}

@@ -51,6 +51,7 @@ need runc command -v runc
 need crun command -v crun
 need criu command -v criu
 need podman command -v podman
+need conmon command -v conmon
 need strace command -v strace
 need jq command -v jq
 need zsh command -v zsh

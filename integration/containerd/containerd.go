@@ -10,44 +10,24 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/rtshield/rtshield/integration/testhost"
 )
 
-// Image is the one that there is, for containers and as the sandbox's. "localhost" keeps containerd from asking a registry for it.
-const Image = "localhost/busybox:test"
-
-// Loop is a program in the image that does nothing until it is told to stop.
-const Loop = "/bin/rt-rest"
-
-// No name of a task that a machine may have, which would be exempt: see testhost.Policy.
-const loopScript = `#!/bin/sh
-trap 'exit 0' TERM
-busybox sleep 1000 &
-wait
-`
-
 // Daemon is one containerd.
 type Daemon struct {
-	*testhost.Place
-	// Env is added to the environment of the daemon, and so of the runtimes that its shims call.
-	Env      []string
+	*testhost.Daemon
 	programs string
-	cmd      *exec.Cmd
-	log      *os.File
-	exited   chan struct{} // closed then
 }
 
 // New finds the programs. Nothing runs yet.
 func New(place *testhost.Place) (*Daemon, error) {
-	d := &Daemon{Place: place}
-	var err error
-	if d.programs, err = testhost.FindContainerd(); err != nil {
-		return d, err
+	programs, err := testhost.FindContainerd()
+	if err != nil {
+		return nil, err
 	}
-	d.log, err = os.Create(place.Path("containerd.log"))
-	return d, err
+	daemon, err := testhost.NewDaemon(place)
+	return &Daemon{daemon, programs}, err
 }
 
 // Config is its configuration's file.
@@ -69,7 +49,7 @@ container_annotations = ['rtshield.io/*', '*.rtshield.io/*']
 options = {BinaryName = '%s', Root = '%s', SystemdCgroup = false}
 `, name, handlers[name], d.Path("runc"))
 	}
-	text := strings.NewReplacer("DIR", d.Dir, "IMAGE", Image).Replace(`version = 4
+	text := strings.NewReplacer("DIR", d.Dir, "IMAGE", testhost.Image).Replace(`version = 4
 root = 'DIR/root'
 state = 'DIR/state'
 imports = []
@@ -102,40 +82,14 @@ use_internal_loopback = true
 	return os.WriteFile(d.Config(), []byte(text+handled.String()), 0o644)
 }
 
-// Start starts it; its CRI answers a little later. It ends with the thread that called: see runtime.LockOSThread.
+// Start starts it; its CRI answers a little later.
 func (d *Daemon) Start() error {
-	cmd := exec.Command(filepath.Join(d.programs, "containerd"), "--config", d.Config())
-	cmd.Env = append(append(os.Environ(), "PATH="+d.programs+":"+os.Getenv("PATH")), d.Env...)
-	cmd.Stdout, cmd.Stderr = d.log, d.log
-	// Ctrl-C is for us; and it ends with us, also in a panic.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	exited := make(chan struct{})
-	d.cmd, d.exited = cmd, exited
-	go func() {
-		_ = cmd.Wait()
-		close(exited)
-	}()
-	return nil
+	return d.Run(filepath.Join(d.programs, "containerd"), "--config", d.Config())
 }
 
-// Kill9 ends it as a crash does. Its shims live on. Twice is no error.
-func (d *Daemon) Kill9() {
-	_ = d.cmd.Process.Kill()
-	<-d.exited
-}
-
-// Import brings the image in. Files, by their path, are programs in it beside Loop and busybox's applets.
+// Import brings the image in. Files, by their path, are programs in it beside testhost.Rest and busybox's applets.
 func (d *Daemon) Import(files map[string]string, applets ...string) error {
-	all := map[string]string{Loop: loopScript}
-	maps.Copy(all, files)
-	tree, err := testhost.Busybox(all, applets...)
-	if err != nil {
-		return err
-	}
-	archive, err := testhost.Archive(Image, tree, Loop)
+	archive, err := testhost.PodImage(files, applets...)
 	if err != nil {
 		return err
 	}
@@ -146,21 +100,4 @@ func (d *Daemon) Import(files map[string]string, applets ...string) error {
 		return fmt.Errorf("%v: %w: %s", cmd.Args, err, out)
 	}
 	return nil
-}
-
-// Stop ends it, if it runs.
-func (d *Daemon) Stop() {
-	if d.cmd != nil {
-		d.Kill9()
-	}
-	if d.log != nil {
-		_ = d.log.Close()
-	}
-}
-
-// LastWords are the end of its log.
-func (d *Daemon) LastWords() string {
-	text, _ := os.ReadFile(d.Path("containerd.log"))
-	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	return strings.Join(lines[max(0, len(lines)-15):], "\n")
 }

@@ -77,6 +77,10 @@ var stages = []stage{
 		play: func(c *crash, b blow) (report, rig.Result) { return c.traced(b, "--root", c.Root, "delete", id) },
 	},
 	{
+		name: "state of a container that has ended", least: 35, onlyFaults: true, prepare: (*crash).stoppedWithoutHook, whole: (*crash).isReleasedOrNoted,
+		play: func(c *crash, b blow) (report, rig.Result) { return c.traced(b, "--root", c.Root, "state", id) },
+	},
+	{
 		name: "reconcile", least: 35, prepare: (*crash).goneWithoutHook, whole: (*crash).isOverOrAlive,
 		play: func(c *crash, b blow) (report, rig.Result) { return c.traced(b, "reconcile") },
 	},

@@ -1,5 +1,5 @@
-// Package cri_test is a kubelet: it leads pods through the CRI of a real containerd, whose runtime handlers are rtshield.
-// Every test compares the host with what it was.
+// Package cri_test is a kubelet: it leads pods through the CRI of a real containerd and of a real CRI-O, whose runtime handlers
+// are rtshield. Every test compares the host with what it was.
 package cri_test
 
 import (
@@ -13,14 +13,34 @@ import (
 	"github.com/rtshield/rtshield/integration/testhost"
 )
 
-func init() { runtime.LockOSThread() } // containerd ends with the thread that started it
+func init() { runtime.LockOSThread() } // the engines end with the thread that started them
 
-// engine is the one containerd of all tests.
-var engine *daemon
+const containerdName, crioName = "containerd", "crio"
 
-func TestMain(m *testing.M) { os.Exit(withContainerd(m)) }
+// engines are one of each, for all tests; engine is that of the test that runs.
+var (
+	engines = map[string]*daemon{}
+	engine  *daemon
+)
 
-func withContainerd(m *testing.M) (code int) {
+// on runs a test with one of the engines.
+func on(t *testing.T, name string, test func(t *testing.T)) {
+	t.Run(name, func(t *testing.T) {
+		engine = engines[name]
+		unchanged(t)
+		test(t)
+	})
+}
+
+// each runs it with every one.
+func each(t *testing.T, test func(t *testing.T)) {
+	on(t, containerdName, test)
+	on(t, crioName, test)
+}
+
+func TestMain(m *testing.M) { os.Exit(withEngines(m)) }
+
+func withEngines(m *testing.M) (code int) {
 	fail := func(err error) int {
 		fmt.Fprintln(os.Stderr, "integration/cri:", err)
 		return 1
@@ -33,26 +53,29 @@ func withContainerd(m *testing.M) (code int) {
 	}
 	before := snapshot.Take()
 	var err error
-	engine, err = newContainerd()
-	for _, step := range []func() error{func() error { return engine.launch() }, func() error { return engine.Import(nil, applets...) }, func() error { return engine.firstPod() }} {
+	for _, name := range []string{containerdName, crioName} {
 		if err == nil {
-			err = step()
+			if engine, err = newDaemon(name); engine != nil {
+				engines[name] = engine
+			}
+		}
+		if err == nil {
+			err = engine.open()
 		}
 	}
-	switch {
-	case err == nil:
+	if err == nil {
 		code = m.Run()
-	case engine != nil:
-		err = fmt.Errorf("%w\n%s", err, engine.LastWords())
 	}
-	if stopErr := engine.stop(); stopErr != nil {
-		code = fail(stopErr)
+	for _, engine := range engines {
+		if stopErr := engine.stop(); stopErr != nil {
+			code = fail(stopErr)
+		}
 	}
 	if err != nil {
 		return fail(err)
 	}
 	if lines := snapshot.Diff(before, snapshot.Take()); len(lines) > 0 {
-		return fail(fmt.Errorf("the host is not as it was before containerd:\n  %s", strings.Join(lines, "\n  ")))
+		return fail(fmt.Errorf("the host is not as it was before the engines:\n  %s", strings.Join(lines, "\n  ")))
 	}
 	return code
 }

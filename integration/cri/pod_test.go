@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -16,12 +17,11 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"k8s.io/utils/cpuset"
 
-	"github.com/rtshield/rtshield/integration/containerd"
 	"github.com/rtshield/rtshield/integration/testhost"
 )
 
 // loop is a program that does nothing until it is told to stop.
-const loop = containerd.Loop
+const loop = testhost.Rest
 
 var applets = []string{"sh", "cat", "cut", "echo", "grep", "sleep", "tail", "true"}
 
@@ -73,6 +73,7 @@ func sandbox(annotations map[string]string, logs string) *cri.PodSandboxConfig {
 	uid := fmt.Sprintf("pod%d", time.Now().UnixNano())
 	return &cri.PodSandboxConfig{
 		Metadata: &cri.PodSandboxMetadata{Name: "web", Uid: uid, Namespace: "default"}, Annotations: annotations, LogDirectory: logs,
+		Labels: map[string]string{"io.kubernetes.pod.name": "web", "io.kubernetes.pod.namespace": "default", "io.kubernetes.pod.uid": uid},
 		Linux: &cri.LinuxPodSandboxConfig{
 			CgroupParent: engine.Cgroup + "/" + uid,
 			SecurityContext: &cri.LinuxSandboxSecurityContext{
@@ -131,9 +132,17 @@ func (c *daemon) firstPod() error {
 	return c.removePod(answer.PodSandboxId, config)
 }
 
-// pause is the pod's own process.
+// pauseless: CRI-O makes no process for a pod whose containers have PID namespaces of their own.
+func (p *pod) pauseless() bool {
+	return engine.name == crioName && p.config.Linux.SecurityContext.NamespaceOptions.Pid == cri.NamespaceMode_CONTAINER
+}
+
+// pause is the pod's own process, 0 where it has none.
 func (p *pod) pause() int {
 	p.Helper()
+	if p.pauseless() {
+		return 0
+	}
 	answer, err := call(engine.cri.PodSandboxStatus, &cri.PodSandboxStatusRequest{PodSandboxId: p.id, Verbose: true})
 	if err != nil {
 		p.Fatal(err)
@@ -141,7 +150,15 @@ func (p *pod) pause() int {
 	return pid(p.T, answer.Info)
 }
 
-// pid is in what containerd says beside the CRI's own fields.
+// pauses fails unless that process, where there is one, runs as want.
+func (p *pod) pauses(when, want string) {
+	p.Helper()
+	if !p.pauseless() {
+		scheduled(p.T, when+", the pause container", p.pause(), want)
+	}
+}
+
+// pid is in what the engine says beside the CRI's own fields.
 func pid(t *testing.T, info map[string]string) int {
 	t.Helper()
 	var said struct{ Pid int }
@@ -165,10 +182,13 @@ func static(cpus string) *cri.LinuxContainerResources {
 func (p *pod) create(resources *cri.LinuxContainerResources, command ...string) (container, error) {
 	p.Helper()
 	p.attempt++
+	name, labels := cmp.Or(p.naming, "app"), maps.Clone(p.config.Labels)
+	labels["io.kubernetes.container.name"] = name
 	answer, err := call(engine.cri.CreateContainer, &cri.CreateContainerRequest{
 		PodSandboxId: p.id, SandboxConfig: p.config,
 		Config: &cri.ContainerConfig{
-			Metadata: &cri.ContainerMetadata{Name: cmp.Or(p.naming, "app"), Attempt: p.attempt}, Image: &cri.ImageSpec{Image: containerd.Image}, Command: command, LogPath: "app.log",
+			Metadata: &cri.ContainerMetadata{Name: name, Attempt: p.attempt}, Labels: labels,
+			Image: &cri.ImageSpec{Image: testhost.Image, UserSpecifiedImage: testhost.Image}, Command: command, LogPath: "app.log",
 			Linux: &cri.LinuxContainerConfig{
 				Resources: resources,
 				SecurityContext: &cri.LinuxContainerSecurityContext{
@@ -260,7 +280,11 @@ func (p *pod) cgroupFile(c container, controller, file string) string {
 	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
 		controller = ""
 	}
-	return testhost.Read(p.T, "/sys/fs/cgroup/"+controller+p.config.Linux.CgroupParent+"/"+c.id+"/"+file)
+	name := c.id
+	if engine.name == crioName {
+		name = "crio-" + name
+	}
+	return testhost.Read(p.T, "/sys/fs/cgroup/"+controller+p.config.Linux.CgroupParent+"/"+name+"/"+file)
 }
 
 // scheduled fails unless a process runs as want.
@@ -304,7 +328,7 @@ func (p *pod) holds(when string, c container) {
 		p.Errorf("%s: the grants are %+v, want %+v", when, list, want)
 	}
 	scheduled(p.T, when, now, fifo())
-	scheduled(p.T, when+", the pause container", p.pause(), "OTHER 0 on "+others(p.T))
+	p.pauses(when, "OTHER 0 on "+others(p.T))
 	if cpus := p.cgroupFile(c, "cpuset", "cpuset.cpus"); cpus != shielded() {
 		p.Errorf("%s: cpuset.cpus is %s", when, cpus)
 	}

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rtshield/rtshield/integration/containerd"
 	"github.com/rtshield/rtshield/integration/testhost"
 )
 
@@ -18,7 +17,7 @@ func TestAGuaranteedPodIsAloneOnItsCPUFromItsFirstInstruction(t *testing.T) {
 	other := beside.pid("app")
 	scheduled(t, "before", other, everywhere(t))
 	p := run(t, "loop", wish{class: "rtshield-fifo", more: "hostPID: true, ", containers: []string{
-		container("app", whole, "", "sh", "-c", fmt.Sprintf("cat /proc/%d/status >/first; exec %s", other, containerd.Loop))}})
+		container("app", whole, "", "sh", "-c", fmt.Sprintf("cat /proc/%d/status >/first; exec %s", other, testhost.Rest))}})
 	p.ready()
 	p.holds("when it is ready")
 	if cpus := testhost.Allowed(p.exec("cat", "/first")); cpus != node.Others {
@@ -146,7 +145,7 @@ func TestAForcedDeleteAndAnEvictionLeaveNothing(t *testing.T) {
 			return nil
 		},
 	} {
-		p := run(t, "loop", wish{class: "rtshield-fifo", more: "restartPolicy: Never, ", containers: []string{container("app", whole, "", containerd.Loop)}})
+		p := run(t, "loop", wish{class: "rtshield-fifo", more: "restartPolicy: Never, ", containers: []string{container("app", whole, "", testhost.Rest)}})
 		p.ready()
 		p.holds("before " + what)
 		if err := end(p); err != nil {
@@ -199,7 +198,7 @@ func TestADebugContainerStaysOrdinary(t *testing.T) {
 	unchanged(t)
 	p := resting(t, "loop", "rtshield-fifo", whole)
 	// As kubectl debug does it.
-	debugger := fmt.Sprintf(`{"spec": {"ephemeralContainers": [{"name": "debugger", "image": %q, "imagePullPolicy": "Never", "command": [%q]}]}}`, containerd.Image, containerd.Loop)
+	debugger := fmt.Sprintf(`{"spec": {"ephemeralContainers": [{"name": "debugger", "image": %q, "imagePullPolicy": "Never", "command": [%q]}]}}`, testhost.Image, testhost.Rest)
 	status, answer, err := node.Call(http.MethodPatch, pods+"/"+p.name+"/ephemeralcontainers", "application/strategic-merge-patch+json", []byte(debugger))
 	if err != nil || status != http.StatusOK {
 		t.Fatalf("%d: %s, %v", status, answer, err)

@@ -16,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rtshield/rtshield/integration/containerd"
 	"github.com/rtshield/rtshield/integration/kubernetes/cluster"
 	"github.com/rtshield/rtshield/integration/testhost"
 )
@@ -37,7 +36,7 @@ const (
 // container is one of a pod's, as YAML. More is the rest of it, each with a comma in front.
 func container(name, resources, more string, command ...string) string {
 	argv, _ := json.Marshal(command)
-	return fmt.Sprintf("{name: %s, image: %q, imagePullPolicy: Never, command: %s, resources: {%s}%s}", name, containerd.Image, argv, resources, more)
+	return fmt.Sprintf("{name: %s, image: %q, imagePullPolicy: Never, command: %s, resources: {%s}%s}", name, testhost.Image, argv, resources, more)
 }
 
 // wish is what a pod is asked for as.
@@ -84,7 +83,7 @@ func run(t testing.TB, name string, w wish) *pod {
 // resting is run for a pod of one container that does nothing, and waits until it is ready.
 func resting(t testing.TB, name, class, resources string) *pod {
 	t.Helper()
-	p := run(t, name, wish{class: class, containers: []string{container("app", resources, "", containerd.Loop)}})
+	p := run(t, name, wish{class: class, containers: []string{container("app", resources, "", testhost.Rest)}})
 	p.ready()
 	return p
 }
@@ -267,7 +266,7 @@ func (p *pod) left() error {
 func firstPods() error {
 	for _, resources := range []string{bestEffort, fraction} {
 		p := &pod{name: "first"}
-		answer, err := node.Make(pods, wish{containers: []string{container("app", resources, "", containerd.Loop)}}.yaml(p.name))
+		answer, err := node.Make(pods, wish{containers: []string{container("app", resources, "", testhost.Rest)}}.yaml(p.name))
 		if err != nil {
 			return err
 		}

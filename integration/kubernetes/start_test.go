@@ -6,8 +6,6 @@ import (
 	"slices"
 	"testing"
 	"time"
-
-	"github.com/rtshield/rtshield/integration/containerd"
 )
 
 // BenchmarkPodStart measures from the pod's creation to its readiness, with runc, with rtshield that has nothing to do, and with a
@@ -41,7 +39,7 @@ func timedStart(b *testing.B, class string) time.Duration {
 	}
 	defer events.Close()
 	begun := time.Now()
-	p := run(b, "start", wish{class: class, containers: []string{container("app", whole, "", containerd.Loop)}})
+	p := run(b, "start", wish{class: class, containers: []string{container("app", whole, "", testhost.Rest)}})
 	defer p.remove()
 	over := time.AfterFunc(patience, func() { _ = events.Close() })
 	defer over.Stop()

@@ -3,6 +3,7 @@ package runc_test
 import (
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -98,6 +99,24 @@ func TestRunDetachedIsShieldedUntilItEndsByItself(t *testing.T) {
 		r.Eventual(func() error { return ended(pid) })
 		// Nobody has told rtshield: the ledger still holds it, and delete lets it go.
 		r.Must(r.OCI("delete", "d"))
+		r.AsBefore("after delete")
+	})
+}
+
+func TestStateReleasesAContainerThatEndedByItself(t *testing.T) {
+	rig.Each(t, func(r *rig.Rig) {
+		pid := r.Detach("d", r.Bundle("d", rig.Class("fifo"), rig.Args("/bin/sleep", "0.5")))
+		r.Must(r.OCI("state", "d"))
+		r.Runs(pid, fifo50.policy, fifo50.priority, shieldCPU)
+		r.Grant("d")
+		r.Eventual(func() error { return ended(pid) })
+		if out := r.Must(r.OCI("state", "d")).Stdout; out != r.Must(r.Plain("state", "d")).Stdout || !strings.Contains(out, `"stopped"`) {
+			r.Errorf("its state is %s", out)
+		}
+		if ledger := r.Ledger(); ledger != nil {
+			r.Errorf("after state there is a ledger: %+v", ledger)
+		}
+		r.Must(r.Plain("delete", "d")) // which releases nothing
 		r.AsBefore("after delete")
 	})
 }

@@ -15,6 +15,30 @@ import (
 	"slices"
 )
 
+// Image is the one that there is, for containers and as the sandbox's. "localhost" keeps engines from asking a registry for it.
+const Image = "localhost/busybox:test"
+
+// Rest is a program in the image that does nothing until it is told to stop.
+const Rest = "/bin/rt-rest"
+
+// No name of a task that a machine may have, which would be exempt: see Policy.
+const restScript = `#!/bin/sh
+trap 'exit 0' TERM
+busybox sleep 1000 &
+wait
+`
+
+// PodImage gives Image as an archive. Files, by their path, are programs in it beside Rest and busybox's applets.
+func PodImage(files map[string]string, applets ...string) ([]byte, error) {
+	all := map[string]string{Rest: restScript}
+	maps.Copy(all, files)
+	tree, err := Busybox(all, applets...)
+	if err != nil {
+		return nil, err
+	}
+	return Archive(Image, tree, Rest)
+}
+
 // Busybox gives the tree of an image as a tar: the host's static busybox under these names, and files, by their path, that
 // may be run.
 func Busybox(files map[string]string, applets ...string) ([]byte, error) {
@@ -44,7 +68,7 @@ func Busybox(files map[string]string, applets ...string) ([]byte, error) {
 	return tree.end()
 }
 
-// Archive wraps a tree into an archive as `docker save` writes it, for `ctr images import`. The command is what it runs
+// Archive wraps a tree into an archive as `docker save` writes it, for `ctr images import` and `podman load`. The command is what it runs
 // unless told otherwise.
 func Archive(name string, tree []byte, command ...string) ([]byte, error) {
 	config, err := json.Marshal(map[string]any{

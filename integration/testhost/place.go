@@ -141,7 +141,7 @@ func (p *Place) unmount() error {
 // dockerd, containerd and kubelet outside of those that they were given.
 func leftovers() map[string]bool {
 	found := map[string]bool{}
-	for _, pattern := range []string{"/run/rtshield/delegate-*", "/run/rtshield/exec-*", "/run/docker", "/run/containerd",
+	for _, pattern := range []string{"/run/rtshield/delegate-*", "/run/rtshield/exec-*", "/run/rtshield/ledger-*", "/run/docker", "/run/containerd",
 		"/var/lib/cni", "/var/lib/kubelet", "/var/log/containers", "/var/log/containers/*", "/var/log/pods"} {
 		paths, _ := filepath.Glob(pattern)
 		for _, path := range paths {

@@ -51,7 +51,11 @@ func Policy(t testing.TB, options Options) PolicyFile {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.Remove(delegate.StatePointer(policy.Path)) })
+	t.Cleanup(func() {
+		if err := delegate.Forget(policy.Path); err != nil {
+			t.Error(err)
+		}
+	})
 	return policy
 }
 

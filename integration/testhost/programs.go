@@ -110,6 +110,10 @@ var FindRunc = sync.OnceValues(func() (string, error) {
 // or bin/containerd, built if it is not there.
 var FindContainerd = sync.OnceValues(func() (string, error) { return findMade("RTSHIELD_TEST_CONTAINERD", "containerd", "containerd") })
 
+// FindCRIO gives the directory with the crio and its pinns that integration/crio/programs names: RTSHIELD_TEST_CRIO, or
+// bin/crio, built if it is not there.
+var FindCRIO = sync.OnceValues(func() (string, error) { return findMade("RTSHIELD_TEST_CRIO", "crio", "crio") })
+
 // FindKubernetes gives the directory with the kubelet, kube-apiserver and kubectl that integration/kubernetes/programs names:
 // RTSHIELD_TEST_KUBERNETES, or bin/kubernetes, built if it is not there.
 var FindKubernetes = sync.OnceValues(func() (string, error) { return findMade("RTSHIELD_TEST_KUBERNETES", "kubernetes", "kubelet") })

@@ -66,12 +66,12 @@ func FuzzLedger(f *testing.F) {
 	}
 	store := Store{Dir: dir, BootID: boot}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if err := os.WriteFile(store.path(), data, 0o600); err != nil {
+		if err := os.WriteFile(store.Path(), data, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		ledger, err := store.Peek()
 		if err != nil {
-			if !strings.Contains(err.Error(), filepath.Base(store.path())) {
+			if !strings.Contains(err.Error(), filepath.Base(store.Path())) {
 				t.Errorf("the error does not name the file: %v", err)
 			}
 			return
@@ -79,7 +79,7 @@ func FuzzLedger(f *testing.F) {
 		_, _ = ledger.Held(), ledger.Away()
 		_ = ledger.Noted(IRQ, Cpuset)
 		text := (&Session{Ledger: ledger}).encode()
-		if err := os.WriteFile(store.path(), []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(store.Path(), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		again, err := store.Peek()

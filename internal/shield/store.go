@@ -28,12 +28,13 @@ const LockWait = 30 * time.Second
 // HookTimeout is the timeout of our hooks in config.json, in seconds.
 const HookTimeout = 45
 
-func (s Store) path() string { return filepath.Join(s.Dir, "ledger.json") }
+// Path is the ledger's file.
+func (s Store) Path() string { return filepath.Join(s.Dir, "ledger.json") }
 
 // Exists says, without the lock, whether there is a ledger: an empty one is no file, so most invocations end here. One that
 // cannot be looked at is there: to open it says why. To others than root, root's is not.
 func (s Store) Exists() bool {
-	_, err := os.Lstat(s.path())
+	_, err := os.Lstat(s.Path())
 	hidden := errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0
 	return !errors.Is(err, fs.ErrNotExist) && !hidden
 }
@@ -151,7 +152,7 @@ func holderText(text []byte) string {
 
 func (s Store) load(peeked *Ledger) (*Ledger, error) {
 	fresh := &Ledger{Version: LedgerVersion, BootID: s.BootID}
-	data, err := os.ReadFile(s.path())
+	data, err := os.ReadFile(s.Path())
 	if errors.Is(err, fs.ErrNotExist) {
 		return fresh, nil
 	}
@@ -166,7 +167,7 @@ func (s Store) load(peeked *Ledger) (*Ledger, error) {
 	}
 	ledger := &Ledger{}
 	if err := json.Unmarshal(data, ledger); err != nil {
-		return nil, fmt.Errorf("ledger %s cannot be read: %w: move it away and run `rtshield reconcile`", s.path(), err)
+		return nil, fmt.Errorf("ledger %s cannot be read: %w: move it away and run `rtshield reconcile`", s.Path(), err)
 	}
 	ledger.text = string(data)
 	if ledger.BootID != s.BootID {
@@ -174,7 +175,7 @@ func (s Store) load(peeked *Ledger) (*Ledger, error) {
 		return fresh, nil
 	}
 	if ledger.Version != LedgerVersion {
-		return nil, fmt.Errorf("ledger %s has version %d, this rtshield knows %d: use the rtshield that wrote it until its containers are gone", s.path(), ledger.Version, LedgerVersion)
+		return nil, fmt.Errorf("ledger %s has version %d, this rtshield knows %d: use the rtshield that wrote it until its containers are gone", s.Path(), ledger.Version, LedgerVersion)
 	}
 	return ledger, nil
 }
@@ -187,7 +188,7 @@ func (s *Session) Save() error {
 		if s.saved == "" {
 			return nil
 		}
-		if err := os.Remove(s.store.path()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(s.store.Path()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("ledger: %w", err)
 		}
 		s.saved = ""
@@ -198,10 +199,10 @@ func (s *Session) Save() error {
 		return nil
 	}
 	// The lock is ours, so a fixed name is safe, and what a killed process left is overwritten.
-	temporary := s.store.path() + ".new"
+	temporary := s.store.Path() + ".new"
 	err := os.WriteFile(temporary, []byte(text), 0o600)
 	if err == nil {
-		err = os.Rename(temporary, s.store.path())
+		err = os.Rename(temporary, s.store.Path())
 	}
 	if err != nil {
 		_ = os.Remove(temporary) // a full /run is not to be filled with half of a ledger

@@ -22,9 +22,17 @@ type pointers struct {
 
 var runPointers = pointers{dir: "/run/rtshield"}
 
-// StatePointer is the link that belongs to a policy file. Its name holds a hash, since engines on one host may
-// be configured with different files.
-func StatePointer(configPath string) string { return runPointers.path(configPath) }
+// Forget removes what is in /run/rtshield on behalf of a policy file: the pointer to the delegate and the marks. It is for those
+// who make policy files for a while.
+func Forget(configPath string) error {
+	var problems []error
+	for _, what := range []string{pointerName, execMarkName, ledgerMarkName} {
+		if err := os.Remove(runPointers.file(what, configPath)); !errors.Is(err, fs.ErrNotExist) {
+			problems = append(problems, err)
+		}
+	}
+	return errors.Join(problems...)
+}
 
 // Pointed is the delegate that the pointer names. ok is false if there is no pointer, if it is not root's, or
 // if the file it names is gone, not executable, or this program. An error is for a pointer that cannot be looked at:
@@ -47,9 +55,11 @@ func Resolve() (string, error) {
 	return Find(Defaults)
 }
 
-func (p pointers) path(config string) string { return p.file("delegate", config) }
+const pointerName, execMarkName, ledgerMarkName = "delegate", "exec", "ledger"
 
-// file names what belongs to one policy file.
+func (p pointers) path(config string) string { return p.file(pointerName, config) }
+
+// file names what belongs to one policy file, by a hash, since engines on one host may be configured with different files.
 func (p pointers) file(what, config string) string {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(config))

@@ -15,10 +15,10 @@ func testPointers(t *testing.T) pointers {
 
 func TestStatePointer(t *testing.T) {
 	// FNV-64a, so that other programs, and later versions, find it.
-	if got := StatePointer(location.Default); got != "/run/rtshield/delegate-2241343181b8b6d5" {
+	if got := runPointers.path(location.Default); got != "/run/rtshield/delegate-2241343181b8b6d5" {
 		t.Errorf("got %s", got)
 	}
-	if StatePointer("/a") == StatePointer("/b") {
+	if runPointers.path("/a") == runPointers.path("/b") {
 		t.Error("two files share a pointer")
 	}
 	t.Setenv("RTSHIELD_CONFIG", "")
@@ -172,7 +172,7 @@ func TestResolve(t *testing.T) {
 			t.Errorf("pointed: %q %v", path, ok)
 		}
 	}
-	if !strings.HasPrefix(StatePointer("/c"), runPointers.dir) {
-		t.Errorf("pointer at %s", StatePointer("/c"))
+	if !strings.HasPrefix(runPointers.path("/c"), runPointers.dir) {
+		t.Errorf("pointer at %s", runPointers.path("/c"))
 	}
 }

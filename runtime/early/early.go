@@ -18,7 +18,11 @@ import (
 func init() {
 	inv := argv.Parse(os.Args)
 	switch inv.Verb {
-	case "state", "kill", "start", "ps", "events", "pause", "resume", "list", "checkpoint":
+	case "state":
+		if delegate.Holds() {
+			return
+		}
+	case "kill", "start", "ps", "events", "pause", "resume", "list", "checkpoint":
 	case "exec":
 		if delegate.RewritesExec() || mayBeRealTime(inv.Process) {
 			return

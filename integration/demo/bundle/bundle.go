@@ -114,6 +114,6 @@ func Policy(dir, delegate string) (file, ledger string, err error) {
 	return file, filepath.Join(state, "ledger.json"), os.WriteFile(file, []byte(text), 0o644)
 }
 
-// Forget removes the link by which rtshield finds the delegate that a policy file of Policy names: with the file in dir
-// gone, nobody needs it.
-func Forget(dir string) { _ = os.Remove(delegate.StatePointer(filepath.Join(dir, "config.toml"))) }
+// Forget removes the links by which rtshield finds the delegate and the ledger of a policy file of Policy: with the file in
+// dir gone, nobody needs them.
+func Forget(dir string) { _ = delegate.Forget(filepath.Join(dir, "config.toml")) }

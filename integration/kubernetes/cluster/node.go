@@ -182,7 +182,7 @@ func (c *Cluster) equipContainerd() error {
 		os.WriteFile(c.Path("cni/10-nowhere.conflist"), []byte(`{"cniVersion": "1.0.0", "name": "pods", "plugins": [{"type": "nowhere"}]}`), 0o644))...)
 }
 
-// scripts are programs in the image beside containerd.Loop, applets busybox's names in it.
+// scripts are programs in the image beside testhost.Rest, applets busybox's names in it.
 var (
 	scripts = map[string]string{
 		// Spins for at most a minute of CPU time, whatever becomes of the test.
