@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -55,6 +56,29 @@ func TestWhoWaitsForTheLockIsToldWhoHoldsItAndTheContainerStaysShielded(t *testi
 	w.Must(w.Shield("reconcile"))
 	w.shielded("at the end")
 	w.back("after the lock was free")
+}
+
+func TestTheStateOfWhatHasEndedWaitsForNobodyLong(t *testing.T) {
+	w := newCrash(rig.New(t, testhost.Runc(t), testhost.Options{}))
+	w.created()
+	w.Stop(id)
+	holder, err := (shield.Store{Dir: w.Policy.State}).Open("the test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	res := w.Must(w.OCI("state", id))
+	waited := time.Since(begun)
+	holder.Close()
+	if waited > prompt || !strings.Contains(res.Stdout, `"stopped"`) || w.Ledger() == nil {
+		t.Errorf("after %v: %s", waited, res)
+	}
+	w.Must(w.OCI("state", id))
+	if ledger := w.Ledger(); ledger != nil {
+		t.Errorf("after the lock was free: %+v", ledger)
+	}
+	w.Must(w.OCI("delete", id))
+	w.back("after delete")
 }
 
 // A delegate or a hook of the user's that never comes back.
