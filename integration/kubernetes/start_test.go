@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/rtshield/rtshield/integration/testhost"
 )
 
 // BenchmarkPodStart measures from the pod's creation to its readiness, with runc, with rtshield that has nothing to do, and with a
