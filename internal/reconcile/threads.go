@@ -180,7 +180,7 @@ type threads struct {
 
 // look looks at most threads with one system call; only those that may have to change are read further.
 func (t threads) look(tid int, state shield.ThreadState) error {
-	if t.own[tid] || t.done[tid] { // ourselves: we are gone before anybody could mind
+	if t.done[tid] {
 		return nil
 	}
 	mask, err := task.AffinityMask(tid)
@@ -191,8 +191,8 @@ func (t threads) look(tid int, state shield.ThreadState) error {
 		return fmt.Errorf("affinity of thread %d: %w", tid, err)
 	}
 	moved := t.moved[tid] || slices.Contains(t.given, mask) // or a child of one that was
-	if !moved && !(state.Loose && task.Intersect(mask, t.held)) {
-		return nil
+	if !moved && (t.own[tid] || !(state.Loose && task.Intersect(mask, t.held))) {
+		return nil // ourselves: we are gone before anybody could mind; what we inherited, the delegate would hand on to its container
 	}
 	if t.done != nil {
 		t.done[tid] = true

@@ -7,6 +7,7 @@ import (
 	"os"
 	goruntime "runtime"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"k8s.io/utils/cpuset"
@@ -93,5 +94,25 @@ func TestTasksKeepTheAffinityThatTheyChose(t *testing.T) {
 		runs("afterwards", "both", cpuset.New(1, wanted))
 		runs("afterwards", "the granted CPU", cpuset.New(wanted))
 		runs("afterwards", "another, meanwhile", cpuset.New(0))
+	})
+}
+
+// Who calls create was moved off the CPUs of a shield, and create inherits that. Where it is the one that ends the shield, its own
+// container has all CPUs again, as all others have.
+func TestAContainerWhoseCreateEndsAShieldHasNothingOfIt(t *testing.T) {
+	each(t, func(r *rig) {
+		r.begin("run", "a", class("fifo"), annotate("partition", "none"))
+		r.must(r.oci("kill", "a", "KILL"))
+		select {
+		case <-r.gone["a"]:
+		case <-time.After(patience):
+			r.Fatal("it did not end when killed")
+		}
+		pid := r.begin("run", "b")
+		if now, online := r.allowed(pid), topology(r).Online.String(); now != online {
+			r.Errorf("it may run on CPU %s of %s", now, online)
+		}
+		r.end("b")
+		r.must(r.oci("delete", "a"))
 	})
 }
