@@ -130,7 +130,17 @@ func (r *rig) within(limit time.Duration, path string, args ...string) said {
 	}
 	cmd.Stdout, cmd.Stderr = files[0], files[1]
 	begun, stop := time.Now(), watch(r, strings.Join(args, " "))
-	err := cmd.Run()
+	err := cmd.Start() // from this thread, whose affinity it inherits
+	if err == nil {
+		ended := make(chan error, 1)
+		go func() { ended <- cmd.Wait() }()
+		select {
+		case err = <-ended:
+		case <-time.After(limit + patience):
+			// The rest would only wait as well: the next VM takes it up.
+			panic(fmt.Sprintf("%v: killed %v ago, and the kernel holds it (the console says where)", args, patience))
+		}
+	}
 	stop()
 	r.Logf("$ %s %s (%v)", filepath.Base(path), strings.Join(args, " "), time.Since(begun).Round(10*time.Millisecond))
 	result := said{args: args, out: text(r, files[0].Name()), stderr: text(r, files[1].Name())}
