@@ -107,13 +107,46 @@ func Processors(dir string) (string, error) {
 	return base + ".aml", nil
 }
 
-var errCrashed = errors.New("the emulator was ended by a signal")
+var errCrashed = errors.New("the emulator was ended")
+
+// silence is for how long a VM may write nothing. With all of its processors asleep for good it never will (qemu 10, once in some
+// dozens of boots), and would take all of its column's time; no command of the tests takes a tenth of it.
+const silence = 10 * time.Minute
+
+// watchFiles calls stop when none of the files has grown for so long.
+func watchFiles(ctx context.Context, silence time.Duration, stop func(), files ...string) {
+	size, since := int64(-1), time.Now()
+	for {
+		now := int64(0)
+		for _, file := range files {
+			if info, err := os.Stat(file); err == nil {
+				now += info.Size()
+			}
+		}
+		if now != size {
+			size, since = now, time.Now()
+		}
+		if time.Since(since) > silence {
+			stop()
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(silence / 100):
+		}
+	}
+}
 
 // Boot runs one VM to its end and gives what its tests printed. dir keeps the kernel's console and the tests' output.
 func Boot(ctx context.Context, kernel Kernel, variant Variant, payload Payload, limit time.Duration, initramfs, dir string) (output string, err error) {
 	console, result := filepath.Join(dir, "console.log"), filepath.Join(dir, "tests.log")
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("ended after %v", limit))
 	defer cancel()
+	stalled := fmt.Errorf("%w: it has said nothing for %v", errCrashed, silence)
+	ctx, stall := context.WithCancelCause(ctx)
+	defer stall(nil)
+	go watchFiles(ctx, silence, func() { stall(stalled) }, console, result)
 	// nice: whoever else measures on this machine goes first.
 	args := append([]string{"-n", "19", payload.Emulator}, qemuArgs(kernel, variant, payload, limit, initramfs, console, result)...)
 	cmd := exec.CommandContext(ctx, "nice", args...)
