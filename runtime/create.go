@@ -122,12 +122,20 @@ func (m *matter) admit(store shield.Store) error {
 			return fmt.Errorf("exec and exec_cpus of class %s: %w", grant.Class, err)
 		}
 	}
-	if err := delegate.MarkLedger(store.Path()); err != nil {
-		return fmt.Errorf("state would not find the ledger: %w", err)
+	if err := mark(store); err != nil {
+		return err
 	}
 	m.thpOff, m.ksmOff = grant.Memory.THP == shield.Never, grant.Memory.KSM == string(shield.Off)
 	session.Add(grant)
 	return session.Save()
+}
+
+// mark lets the verb state find the ledger.
+func mark(store shield.Store) error {
+	if err := delegate.MarkLedger(store.Path()); err != nil {
+		return fmt.Errorf("state would not find the ledger: %w", err)
+	}
+	return nil
 }
 
 // open opens the ledger and cleans up after those who could not.

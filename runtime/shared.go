@@ -29,6 +29,9 @@ func (m *matter) join(store shield.Store) error {
 	if err != nil {
 		return err
 	}
+	if err := mark(store); err != nil {
+		return err
+	}
 	return m.enter(session, joined.wanted.CPUSet, &joined.Shared)
 }
 

@@ -299,6 +299,15 @@ func TestAClassThatMayBeSharedRunsAmongOthers(t *testing.T) {
 		if shown := sharedOnes(t); len(shown) > 0 {
 			t.Errorf("after its end: %+v", shown)
 		}
+		brief := n.run("rtshield", "burstable", map[string]string{"rtshield.io/class": "among"})
+		brief.start(n.fraction(), "sh", "-c", "sleep 0.5").ended()
+		testhost.Eventually(t, 5*time.Second, func() error { // the engine asks for its state, or deletes it
+			if shown := sharedOnes(t); len(shown) > 0 {
+				return fmt.Errorf("it has ended by itself: %+v", shown)
+			}
+			return nil
+		})
+		n.forget(brief)
 		testhost.Eventually(t, 5*time.Second, func() error {
 			text, err := os.ReadFile("/sys/fs/cgroup/cpu" + engine.Cgroup + "/kubepods/cpu.rt_runtime_us")
 			if err == nil && strings.TrimSpace(string(text)) != "0" {
