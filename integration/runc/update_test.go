@@ -171,7 +171,7 @@ func TestWithoutAShieldAnUpdateIsTheDelegates(t *testing.T) {
 		for _, resources := range []string{"{", "", `{"memory": "x"}`, `{"cpu": {"cpus": "0"}}`} {
 			ours := engine(r, "nobody", resources)
 			theirs := r.FeedPlain(resources, "update", "--resources=-", "nobody")
-			if ours.Code != theirs.Code || ours.Stderr != theirs.Stderr {
+			if ours.Code != theirs.Code || varying.ReplaceAllString(ours.Stderr, "") != varying.ReplaceAllString(theirs.Stderr, "") {
 				r.Errorf("%q: rtshield says\n%s\nand the delegate\n%s", resources, ours, theirs)
 			}
 		}
