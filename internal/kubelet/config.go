@@ -158,12 +158,13 @@ func pair(content string) (key, value string, err error) {
 	if key, err = scalar(key); err != nil {
 		return key, "", err
 	}
-	value, err = scalar(strings.TrimSpace(rest))
+	value, err = scalar(rest)
 	return key, value, err
 }
 
 // scalar reads a plain or quoted word, and takes a comment behind it away.
 func scalar(text string) (string, error) {
+	text = strings.TrimSpace(text)
 	if text == "" || text[0] == '#' {
 		return "", nil
 	}

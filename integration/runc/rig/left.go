@@ -55,8 +55,9 @@ func (r *Rig) removeDir(dir string) {
 	r.Helper()
 	policies, _ := filepath.Glob(dir + "/*.toml")
 	for _, policy := range policies {
-		left, _ := filepath.Glob(Pointer(policy) + "*") // with those of killed processes
-		for _, link := range append(left, strings.Replace(Pointer(policy), "delegate-", "exec-", 1)) {
+		// The pointer, the marks, and what killed processes left of them.
+		links, _ := filepath.Glob(strings.Replace(Pointer(policy), "delegate-", "*-", 1) + "*")
+		for _, link := range links {
 			_ = os.Remove(link)
 		}
 	}
