@@ -88,9 +88,8 @@ func Run(root host.Root, session *shield.Session) (Report, error) {
 	if err := errors.Join(keepOwn(root, session.Ledger, &report), placeThreads(root, session.Ledger, &report)); err != nil {
 		return report, err
 	}
-	removeIdle(root, settings)
 	count(root, session.Ledger)
-	return report, session.Save()
+	return report, errors.Join(removeIdle(root, session.Ledger), session.Save())
 }
 
 func apply(root host.Root, session *shield.Session, settings []shield.Setting, report *Report) {
@@ -185,7 +184,7 @@ const IdleDir = "rtshield-idle"
 func makeIdle(root host.Root, ledger *shield.Ledger) error {
 	for i := range ledger.Grants {
 		grant := &ledger.Grants[i]
-		if len(grant.Cgroups.Partition) == 0 || grant.Idle.IsEmpty() && (grant.Move == nil || grant.Move.Idle.IsEmpty()) {
+		if !idles(grant) {
 			continue
 		}
 		place, _, err := root.Controller(os.Getpid(), "cpuset")
@@ -200,13 +199,25 @@ func makeIdle(root host.Root, ledger *shield.Ledger) error {
 	return nil
 }
 
-// removeIdle takes it away when nothing is idle any more.
-func removeIdle(root host.Root, settings []shield.Setting) {
-	for _, setting := range settings {
-		if setting.Kind == shield.Partition && filepath.Base(setting.Name) == IdleDir && setting.Want == shield.Member {
-			_ = os.Remove(root.Path(setting.Name)) // somebody's tasks in it keep it, as an ordinary cgroup
+// idles says whether a grant, where it is or goes, has siblings for that partition.
+func idles(grant *shield.Grant) bool {
+	return len(grant.Cgroups.Partition) > 0 && (!grant.Idle.IsEmpty() || grant.Move != nil && !grant.Move.Idle.IsEmpty())
+}
+
+// removeIdle takes it away when nothing is idle any more. It looks by itself: one killed before it had saved its ledger left a
+// directory that stands nowhere.
+func removeIdle(root host.Root, ledger *shield.Ledger) error {
+	for i := range ledger.Grants {
+		if idles(&ledger.Grants[i]) {
+			return nil
 		}
 	}
+	place, found, err := root.Controller(os.Getpid(), "cpuset")
+	if err != nil || !found || !place.Unified {
+		return err
+	}
+	_ = os.Remove(root.Path(place.Mount, IdleDir)) // somebody's tasks in it keep it, as an ordinary cgroup
+	return nil
 }
 
 // forgetGone drops the baselines of knobs that no longer exist: their cgroup or device went away, and with it all that

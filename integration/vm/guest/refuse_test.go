@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rtshield/rtshield/integration/snapshot"
+	"github.com/rtshield/rtshield/internal/reconcile"
 )
 
 func TestDeadlineRunsInARootPartition(t *testing.T) {
@@ -60,7 +61,7 @@ func TestTheBandwidthOfADeadlineContainerIsGivenBackWithItsCPUs(t *testing.T) {
 		for range 3 {
 			r.begin("run", "a", class("deadline"), annotate("deadline", "500ms/1s/1s"), args("/bin/busybox", "sh", "-c", "while :; do :; done"))
 			r.must(r.oci("delete", "--force", "a"))
-			if kept, idle := text(r, mount+"/rtshield-idle/cpuset.cpus.exclusive"), r.grant("other").Idle.String(); kept != idle {
+			if kept, idle := text(r, mount+"/"+reconcile.IdleDir+"/cpuset.cpus.exclusive"), r.grant("other").Idle.String(); kept != idle {
 				r.Errorf("CPU %s are kept idle, should be %s", kept, idle)
 			}
 			time.Sleep(1200 * time.Millisecond) // more than a period, and no partition changes
