@@ -97,8 +97,12 @@ k8stest: image-programs runc containerd kubernetes ## test deploy/, and rtshield
 		RTSHIELD_IMAGE=$(BIN)/image $(ALONE) $(GO) test -count=1 -timeout 10m ./...
 	cd integration/kubernetes && $(GO) vet ./... && $(CLUSTER) test -count=1 -p 1 -timeout 20m ./...
 
+PODSTART := -run '^$$' -bench PodStart -benchtime 20x -timeout 30m .
+
 k8sbench: build runc containerd kubernetes ## time the start of 20 pods with runc and with rtshield, in turns (as root, minutes)
-	cd integration/kubernetes && $(CLUSTER) test -run '^$$' -bench PodStart -benchtime 20x -timeout 30m .
+	cd integration/kubernetes && $(CLUSTER) test $(PODSTART)
+	@echo "The same with all of the cluster's own processes on the reserved CPUs, all but the last:"
+	cd integration/kubernetes && taskset -c 0-$$(($$(nproc) - 2)) env $(CLUSTER) test $(PODSTART)
 
 k8s: build runc containerd kubernetes ## run that kubelet and API server until Ctrl-C (as root)
 	cd integration/kubernetes && $(CLUSTER) run ./up
