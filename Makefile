@@ -27,7 +27,7 @@ OTHER = $(shell $(GO) list ./... | grep -vE '/(internal|spec|runtime)(/|$$)')
 # Prerequisites below are an order (setup, then build), also under make -j.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup build man shared packages runc containerd crio image image-programs kubernetes k8stest k8sbench k8s demo latency test vmtest vmtest-systemd vmtest-suites fuzz reference bench lint fmt fmt-check clean install uninstall
+.PHONY: help setup build man shared packages runc containerd crio image image-programs kubernetes k8stest k8sbench k8s demo latency test vmtest vmtest-systemd vmtest-suites vmtest-kubernetes fuzz reference bench lint fmt fmt-check clean install uninstall
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -135,6 +135,9 @@ vmtest-systemd: setup build runc ## the same with systemd, Docker and irqbalance
 vmtest-suites: setup build runc ## play what integration/differential plays on this host in a VM with cgroup v2 (minutes)
 	RTSHIELD_VM_SUITES=1 RTSHIELD_TEST_RUNC=$(BIN)/runc RTSHIELD_BIN=$(BIN)/rtshield \
 		$(GO) test -count=1 -timeout 90m -v ./integration/vm -run TheHostsSuites -args -vm.limit 60m
+
+vmtest-kubernetes: setup build runc containerd kubernetes ## lead pods through a real kubelet in a VM with cgroup v2 (many minutes)
+	RTSHIELD_VM_KUBERNETES=1 $(CLUSTER) test -count=1 -timeout 150m -v ./integration/vm -run AKubelet -args -vm.limit 60m
 
 # FUZZTIME is for each target, PATTERN chooses some.
 FUZZTIME ?= 10m

@@ -192,9 +192,23 @@ func (p *pod) cgroups(controller string) (dirs []string) {
 	return dirs
 }
 
+// unified says whether this host has cgroup v2 alone.
+func unified() bool {
+	_, err := os.Stat("/sys/fs/cgroup/cgroup.controllers")
+	return err == nil
+}
+
+// level is the most that this host can give to a container.
+func level() string {
+	if unified() {
+		return "partition"
+	}
+	return "cpuset"
+}
+
 // glob finds directories below the cluster's cgroup, in one controller's hierarchy, or in the unified one.
 func glob(controller, pattern string) []string {
-	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
+	if unified() {
 		controller = ""
 	}
 	found, _ := filepath.Glob(filepath.Join("/sys/fs/cgroup", controller, node.Cgroup, pattern))
@@ -315,8 +329,8 @@ func scheduled(t testing.TB, when string, pid int, want string) {
 }
 
 type grant struct {
-	ID, Class, CPUs, State string
-	PID                    int
+	ID, Class, CPUs, State, Level string
+	PID                           int
 }
 
 // grants asks `rtshield status --json`.
@@ -338,7 +352,7 @@ func (p *pod) holds(when string) {
 	p.Helper()
 	id := p.id("app")
 	pid := pidOf(p.TB, id)
-	want := []grant{{ID: id, Class: "fifo", CPUs: node.Shielded, State: "bound", PID: pid}}
+	want := []grant{{ID: id, Class: "fifo", CPUs: node.Shielded, State: "bound", Level: level(), PID: pid}}
 	if list := grants(p.TB); !slices.Equal(list, want) {
 		p.Errorf("%s: the grants are %+v, want %+v", when, list, want)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -32,6 +33,7 @@ func Eventually(t testing.TB, timeout time.Duration, try func() error) {
 
 // Poll is Eventually for where there is no test, such as TestMain.
 func Poll(timeout time.Duration, try func() error) error {
+	timeout *= time.Duration(Slower())
 	deadline := time.Now().Add(timeout)
 	for {
 		err := try()
@@ -43,6 +45,15 @@ func Poll(timeout time.Duration, try func() error) error {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+// Slower is how many times longer everything may take than on a host: RTSHIELD_TEST_SLOW, which emulated machines set, or 1.
+func Slower() int {
+	times, err := strconv.Atoi(os.Getenv("RTSHIELD_TEST_SLOW"))
+	if err != nil {
+		return 1
+	}
+	return max(1, times)
 }
 
 // Root is the product's directory: a test runs in that of its package, which may be in a module of its own below.

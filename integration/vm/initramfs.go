@@ -73,6 +73,8 @@ func (p Payload) alone(a *archive, kernel Kernel) error {
 	a.copy("/bin/busybox", Busybox)
 	a.file("/etc/passwd", 0o644, []byte("root:x:0:0:root:/root:/bin/sh\n"))
 	a.file("/etc/group", 0o644, []byte("root:x:0:\n"))
+	a.file("/etc/hosts", 0o644, []byte("127.0.0.1 localhost\n")) // containerd gives pods copies of these two
+	a.file("/etc/resolv.conf", 0o644, nil)
 	return errors.Join(p.programs(a, ""), modules(a, kernel, "order"))
 }
 

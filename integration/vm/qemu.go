@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,8 @@ type Variant struct {
 	Run string
 	// Small has two CPUs, which the suites of a host are written for.
 	Small bool
+	// Memory is what it has, as qemu's -m; "" for what all others have. The root file system is in it.
+	Memory string
 }
 
 // Matrix is what `make vmtest` boots. cgroup v1 is tried on 6.1: Debian's 6.12 is built without CONFIG_CPUSETS_V1, so
@@ -54,6 +57,9 @@ var SuiteMatrix = []Variant{{Series: "6.12", Name: "6.12 two CPUs", Small: true}
 // take ten to twenty minutes where two run at once on two CPUs; a machine that is slower is no failure.
 const BootLimit = 35 * time.Minute
 
+// KubernetesMatrix is what `make vmtest-kubernetes` boots: a kubelet on cgroup v2, which the machine of `make k8stest` may not have.
+var KubernetesMatrix = []Variant{{Series: "6.12", Name: "6.12 Kubernetes", Small: true, Memory: "6G"}}
+
 // qemuArgs: 8 CPUs as 2 sockets of 2 cores of 2 threads, each socket a NUMA node. The disks have a queue for each CPU,
 // whose interrupts the kernel manages itself; the network cards' interrupts can be moved. -cpu needs a vendor whose
 // threads the kernel believes: with the default, AMD, it takes all for cores. It goes without what costs an emulator most:
@@ -84,7 +90,7 @@ func qemuArgs(kernel Kernel, variant Variant, payload Payload, limit time.Durati
 	}
 	return append(append(disk, cpus...),
 		"-accel", "tcg,thread=multi,tb-size=512", "-machine", "q35,i8042=off,vmport=off", "-cpu", "max,vendor=GenuineIntel,la57=off,erms=off,fsrm=off",
-		"-m", "1536",
+		"-m", cmp.Or(variant.Memory, "1536M"),
 		"-acpitable", "file="+payload.Processors,
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-serial", "file:"+console, "-serial", "file:"+result,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -78,6 +79,44 @@ func TestTheHostsSuitesHoldOnCgroupV2(t *testing.T) {
 			"/usr/local/bin/runc": testhost.Runc(t), "/usr/sbin/runc": "/usr/sbin/runc", "/usr/bin/jq": "/usr/bin/jq",
 			"/docs/differences.md": "../../docs/differences.md",
 		},
+	})
+}
+
+// A real kubelet, on a host that has cgroup v2 alone.
+func TestAKubeletHoldsOnCgroupV2(t *testing.T) {
+	if os.Getenv("RTSHIELD_VM_KUBERNETES") != "1" {
+		t.Skip("runs a kubelet and its API server in a VM for many minutes: run by `make vmtest-kubernetes`")
+	}
+	programs := map[string]string{
+		"/usr/local/bin/runc": testhost.Runc(t), "/usr/bin/etcd": "/usr/bin/etcd",
+		"/cmd/rtshield/main.go": "../../cmd/rtshield/main.go", // by which the suite knows the product's directory
+	}
+	for _, made := range []struct {
+		find  func() (string, error)
+		names []string
+	}{
+		{testhost.FindKubernetes, []string{"kubelet", "kube-apiserver", "kubectl"}},
+		{testhost.FindContainerd, []string{"containerd", "containerd-shim-runc-v2", "ctr"}},
+	} {
+		dir, err := made.find()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range made.names {
+			programs["/usr/local/bin/"+name] = filepath.Join(dir, name)
+		}
+	}
+	if err := filepath.WalkDir("../../deploy", func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Type().IsRegular() {
+			programs[strings.TrimPrefix(path, "../..")] = path
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	drive(t, KubernetesMatrix, Matter{}, Payload{
+		Rtshield: testhost.Rtshield(t), Guest: buildGuest(t, "../kubernetes"), Loop: testhost.Loop(t), Named: testhost.Named(t), Run: *run,
+		Delegates: programs,
 	})
 }
 
@@ -201,10 +240,11 @@ func buildGuest(t *testing.T, folder string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "guest.test")
 	for _, args := range [][]string{
-		{"vet", "-tags", "vmguest", folder},
-		{"test", "-c", "-tags", "vmguest", "-trimpath", "-ldflags", "-s -w", "-o", file, folder},
+		{"vet", "-tags", "vmguest", "."},
+		{"test", "-c", "-tags", "vmguest", "-trimpath", "-ldflags", "-s -w", "-o", file, "."},
 	} {
 		cmd := exec.Command("go", args...)
+		cmd.Dir = folder // one is a module of its own
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%v: %v\n%s", cmd.Args, err, out)

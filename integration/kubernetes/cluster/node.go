@@ -186,7 +186,7 @@ func (c *Cluster) equipContainerd() error {
 var (
 	scripts = map[string]string{
 		// Spins for at most a minute of CPU time, whatever becomes of the test.
-		"/bin/rt-spin": "#!/bin/sh\nulimit -t 60\nwhile :; do :; done\n",
+		"/bin/rt-spin": fmt.Sprintf("#!/bin/sh\nulimit -t %d\nwhile :; do :; done\n", 60*testhost.Slower()),
 		// Notes what a probe is.
 		"/bin/rt-probe": "#!/bin/sh\n(" + testhost.TellSelf + ") >/probe.new && mv /probe.new /probe\n",
 		// Says of itself what a runtime could have made different.
