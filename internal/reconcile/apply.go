@@ -89,7 +89,7 @@ func Run(root host.Root, session *shield.Session) (Report, error) {
 		return report, err
 	}
 	count(root, session.Ledger)
-	return report, errors.Join(removeIdle(root, session.Ledger), session.Save())
+	return report, errors.Join(removeDirs(root, session.Ledger), session.Save())
 }
 
 func apply(root host.Root, session *shield.Session, settings []shield.Setting, report *Report) {
@@ -204,17 +204,18 @@ func idles(grant *shield.Grant) bool {
 	return len(grant.Cgroups.Partition) > 0 && (!grant.Idle.IsEmpty() || grant.Move != nil && !grant.Move.Idle.IsEmpty())
 }
 
-// removeIdle takes it away when nothing is idle any more. It looks by itself: one killed before it had saved its ledger left a
-// directory that stands nowhere.
-func removeIdle(root host.Root, ledger *shield.Ledger) error {
+// removeDirs takes away what we made in the cgroup v2 tree: the directory of idle siblings when none is idle any more, and what
+// a killed process left. It looks by itself: one killed before it had saved its ledger left a directory that stands nowhere.
+func removeDirs(root host.Root, ledger *shield.Ledger) error {
+	place, found, err := root.Controller(os.Getpid(), "cpuset")
+	if err != nil || !found || !place.Unified {
+		return err
+	}
+	hostcpuset.CleanProbes(root, place.Mount)
 	for i := range ledger.Grants {
 		if idles(&ledger.Grants[i]) {
 			return nil
 		}
-	}
-	place, found, err := root.Controller(os.Getpid(), "cpuset")
-	if err != nil || !found || !place.Unified {
-		return err
 	}
 	_ = os.Remove(root.Path(place.Mount, IdleDir)) // somebody's tasks in it keep it, as an ordinary cgroup
 	return nil

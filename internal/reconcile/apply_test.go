@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"fmt"
 	"os"
 	"testing"
 
@@ -37,4 +38,22 @@ func TestTheDirectoryOfIdleSiblingsIsThereWhileAnyIsIdle(t *testing.T) {
 	there(true, "on its way to a CPU with a sibling that will be idle")
 	change(t, root, func(s *shield.Session) { s.Release(grant.Key) })
 	there(false, "released")
+}
+
+func TestAProbeThatWasKilledIsCleanedUp(t *testing.T) {
+	root := generate(t, 4, 1)
+	bigGrant(t, root) // so that this process lives there
+	mine, left := root.Path("sys/fs/cgroup", fmt.Sprintf("rtshield-probe-%d", os.Getpid())), root.Path("sys/fs/cgroup/rtshield-probe-4194305")
+	for _, dir := range []string{mine, left} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	change(t, root, func(*shield.Session) {})
+	if _, err := os.Stat(left); err == nil {
+		t.Error("what a killed process left is still there")
+	}
+	if _, err := os.Stat(mine); err != nil {
+		t.Errorf("what a process looks into: %v", err)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"k8s.io/utils/cpuset"
@@ -94,7 +95,7 @@ func Probe(root host.Root, mount string) Ability {
 	if _, err := os.Stat(root.Path(mount, "cpuset.cpus.isolated")); err == nil {
 		return Ability{Cpusets: true, Partitions: true, Remote: true}
 	}
-	probe := root.Path(mount, fmt.Sprintf("rtshield-probe-%d", os.Getpid()))
+	probe := root.Path(mount, probes+strconv.Itoa(os.Getpid()))
 	if err := os.Mkdir(probe, 0o755); err != nil {
 		return Ability{Cpusets: true}
 	}
@@ -104,4 +105,21 @@ func Probe(root host.Root, mount string) Ability {
 		return err == nil
 	}
 	return Ability{Cpusets: true, Partitions: has("cpuset.cpus.partition"), Remote: has("cpuset.cpus.exclusive")}
+}
+
+// probes are directories that Probe makes, each with the pid of who looks.
+const probes = "rtshield-probe-"
+
+// CleanProbes removes those of processes that were killed while they looked.
+func CleanProbes(root host.Root, mount string) {
+	left, _ := filepath.Glob(root.Path(mount, probes+"*"))
+	for _, dir := range left {
+		pid, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(dir), probes))
+		if err != nil {
+			continue
+		}
+		if _, err := root.StartTime(pid); errors.Is(err, fs.ErrNotExist) {
+			_ = os.Remove(dir)
+		}
+	}
 }
