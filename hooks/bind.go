@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"golang.org/x/sys/unix"
 	"k8s.io/utils/cpuset"
 
 	"github.com/rtshield/rtshield/internal/host"
@@ -179,10 +178,7 @@ func (c call) disinherit(ledger *shield.Ledger) error {
 	}
 	tids, err := task.Threads(c.host, c.pid)
 	for _, tid := range tids {
-		errSet := task.SetAffinity(tid, had)
-		if !host.Gone(errSet) && !errors.Is(errSet, unix.EINVAL) { // its cpuset has none of them
-			err = errors.Join(err, errSet)
-		}
+		err = errors.Join(err, reconcile.Widen(tid, had))
 	}
 	return err
 }

@@ -72,6 +72,9 @@ func (c *change) ordinary(known *shield.Ordinary) (int, error) {
 	} else {
 		undo = func(s *shield.Session) { s.Release(c.key) }
 	}
+	if err := reconcile.Disinherit(system, session.Ledger, next.Cpuset); err != nil {
+		return 1, fmt.Errorf("update of container %s: what its threads inherited: %w", c.key.ID, err)
+	}
 	session.Housekeeping = m.layout.Housekeeping
 	session.AddOrdinary(next)
 	session.Note(knob, wanted.String())

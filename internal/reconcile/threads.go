@@ -344,6 +344,52 @@ func rememberOwn(root host.Root, ledger *shield.Ledger, settings []shield.Settin
 	})
 }
 
+// Disinherit gives the threads of an ordinary container's cgroup what those had that theirs comes from: crun, and runc before
+// 1.2.7, hand on what an engine has left. For before a smaller cpuset cuts it, after which nobody could tell where it came from.
+func Disinherit(root host.Root, ledger *shield.Ledger, dir string) error {
+	given := givenMasks(ledger)
+	if len(given) == 0 {
+		return nil
+	}
+	return walkCgroups(root, dir, func(dir string) error {
+		if isGrant(ledger, dir) {
+			return filepath.SkipDir
+		}
+		if aboveGrant(ledger, dir) { // no cpuset would keep it off the grant's CPUs
+			return nil
+		}
+		tids, err := task.In(root, dir)
+		if gone(err) || errors.Is(err, unix.EOPNOTSUPP) { // the inner directory of a threaded subtree
+			return nil
+		}
+		for _, tid := range tids {
+			mask, errMask := task.AffinityMask(tid)
+			if gone(errMask) || errMask == nil && !slices.Contains(given, mask) {
+				continue
+			}
+			stat, errStat := task.Read(root, tid)
+			if gone(errStat) || errStat == nil && stat.Start < ledger.Since {
+				continue
+			}
+			had, errHad := cpuset.Parse(ledger.Given[task.SetOf(mask).String()])
+			if problem := errors.Join(errMask, errStat, errHad); problem != nil {
+				err = errors.Join(err, problem)
+				continue
+			}
+			err = errors.Join(err, Widen(tid, had))
+		}
+		return err
+	})
+}
+
+// Widen gives a thread CPUs of which its cpuset may keep it off some, or all: then it stays as it is.
+func Widen(tid int, cpus cpuset.CPUSet) error {
+	if err := task.SetAffinity(tid, cpus); err != nil && !gone(err) && !errors.Is(err, unix.EINVAL) {
+		return err
+	}
+	return nil
+}
+
 // givenMasks are the affinities that threads were given, and that their children may have since.
 func givenMasks(ledger *shield.Ledger) []task.Mask {
 	masks := make([]task.Mask, 0, len(ledger.Given))

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 	"k8s.io/utils/cpuset"
 
@@ -114,5 +115,25 @@ func TestAContainerWhoseCreateEndsAShieldHasNothingOfIt(t *testing.T) {
 		}
 		r.end("b")
 		r.must(r.oci("delete", "a"))
+	})
+}
+
+// A container below a cgroup that has to do without a shield's CPUs itself is not cut when it is made, and an update cuts it later:
+// what crun had handed on to it of its engine's affinity would then no longer be known.
+func TestAnUpdateDoesNotMakeAnEnginesAffinityItsContainers(t *testing.T) {
+	onRuncAndCrun(t, func(r *rig) {
+		const beside = "/pods/b"
+		(&player{rig: r}).mkdir(beside)
+		cores := r.cores()
+		r.begin("run", "first", class("fifo"), annotate("cpuset", threadOf(cores[len(cores)-1], 0), "partition", "none"))
+		pid := r.begin("run", "ordinary", func(s *specs.Spec) { s.Linux.CgroupsPath = beside + "/ordinary" })
+		wanted := topology(r).Online.Difference(cpuset.New(0))
+		r.must(r.oci("update", "--cpuset-cpus", wanted.String(), "ordinary"))
+		r.end("first")
+		if now := r.allowed(pid); now != wanted.String() {
+			r.Errorf("afterwards it may run on CPU %s, and its update asked for %s", now, wanted)
+		}
+		r.end("ordinary")
+		r.emptyAgain()
 	})
 }
