@@ -8,6 +8,7 @@ import (
 	"k8s.io/utils/cpuset"
 
 	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
+	"github.com/rtshield/rtshield/internal/host/task"
 	"github.com/rtshield/rtshield/internal/shield"
 )
 
@@ -36,7 +37,7 @@ func (m *matter) keepOff(store shield.Store) error {
 	wanted, available, taken := m.room(session.Ledger, asked.CPUSet)
 	// One that names its CPUs is noted although it loses none: below a cpuset that was shrunk, its own could later be taken
 	// for a copy of that, and widened with it.
-	if available.Intersection(taken).IsEmpty() && (asked.IsEmpty() || held.IsEmpty()) {
+	if available.Intersection(taken).IsEmpty() && (asked.IsEmpty() || held.IsEmpty()) && !handsOn(session.Ledger, available) {
 		return nil
 	}
 	left, err := m.left(session.Ledger, available, taken)
@@ -47,6 +48,15 @@ func (m *matter) keepOff(store shield.Store) error {
 		return err
 	}
 	return m.enter(session, wanted, nil)
+}
+
+// handsOn says whether the container would have an affinity for good that its engine has only as long as a shield lasts: crun, and
+// runc before 1.2.7, hand it on. Cut by the cpuset that the container will be in, it can no longer be known, and the hook has to
+// give it back.
+func handsOn(ledger *shield.Ledger, available cpuset.CPUSet) bool {
+	mine, err := task.Affinity(0)
+	_, narrowed := ledger.Given[mine.String()]
+	return err == nil && narrowed && !mine.IsSubsetOf(available)
 }
 
 // room gives what an ordinary container wants of CPUs, where it could run if nobody held any, and what is not to be had. What it

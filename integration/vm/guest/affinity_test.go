@@ -137,3 +137,21 @@ func TestAnUpdateDoesNotMakeAnEnginesAffinityItsContainers(t *testing.T) {
 		r.emptyAgain()
 	})
 }
+
+// Nor is it below a cgroup that the administrator has given some CPUs only.
+func TestAnEnginesAffinityIsNotHandedOnInPart(t *testing.T) {
+	onRuncAndCrun(t, func(r *rig) {
+		const beside = "/pods/b"
+		(&player{rig: r}).mkdir(beside)
+		wanted := topology(r).Online.Difference(cpuset.New(0))
+		r.put(cpusetMount()+beside+"/cpuset.cpus", wanted.String())
+		cores := r.cores()
+		r.begin("run", "first", class("fifo"), annotate("cpuset", threadOf(cores[len(cores)-1], 0), "partition", "none"))
+		pid := r.begin("run", "ordinary", func(s *specs.Spec) { s.Linux.CgroupsPath = beside + "/ordinary" })
+		r.end("first")
+		if now := r.allowed(pid); now != wanted.String() {
+			r.Errorf("afterwards it may run on CPU %s of %s", now, wanted)
+		}
+		r.end("ordinary")
+	})
+}
