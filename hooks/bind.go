@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"k8s.io/utils/cpuset"
-
 	"github.com/rtshield/rtshield/internal/host"
 	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
 	"github.com/rtshield/rtshield/internal/host/rt"
@@ -169,11 +167,8 @@ func (c call) bindOrdinary(session *shield.Session, ordinary *shield.Ordinary) (
 // hand the engine's affinity on, as they do to this hook; cut by the container's cpuset it could not be recognized later.
 func (c call) disinherit(ledger *shield.Ledger) error {
 	mine, err := task.Affinity(0)
-	if err != nil {
-		return err
-	}
-	had, err := cpuset.Parse(ledger.Given[mine.String()])
-	if err != nil || had.IsEmpty() {
+	had, narrowed := ledger.Had(mine)
+	if err != nil || !narrowed {
 		return err
 	}
 	tids, err := task.Threads(c.host, c.pid)

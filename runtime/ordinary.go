@@ -55,7 +55,7 @@ func (m *matter) keepOff(store shield.Store) error {
 // give it back.
 func handsOn(ledger *shield.Ledger, available cpuset.CPUSet) bool {
 	mine, err := task.Affinity(0)
-	_, narrowed := ledger.Given[mine.String()]
+	_, narrowed := ledger.Had(mine)
 	return err == nil && narrowed && !mine.IsSubsetOf(available)
 }
 

@@ -37,15 +37,10 @@ func TestAGuaranteedPodIsAloneOnItsCPUFromItsFirstInstruction(t *testing.T) {
 	})
 }
 
-// probed is what a container has whose probe runs every second, and has so many seconds to answer.
-func probed(timeout int) string {
-	return fmt.Sprintf(", readinessProbe: {exec: {command: [/bin/rt-probe]}, periodSeconds: 1, timeoutSeconds: %d}", timeout*testhost.Slower())
-}
-
 func TestProbesAndExecAreOrdinaryAndAnswerWhileTheContainerSpins(t *testing.T) {
 	unchanged(t)
-	p := run(t, "loop", wish{class: "rtshield-fifo", more: "restartPolicy: Never, ",
-		containers: []string{container("app", whole, probed(10), "/bin/rt-spin")}})
+	const probe = ", readinessProbe: {exec: {command: [/bin/rt-probe]}, periodSeconds: 1, timeoutSeconds: 10}"
+	p := run(t, "loop", wish{class: "rtshield-fifo", more: "restartPolicy: Never, ", containers: []string{container("app", whole, probe, "/bin/rt-spin")}})
 	p.ready() // says that a probe has answered
 	p.holds("spinning")
 	ordinary := "OTHER 0 on " + node.Shielded
@@ -62,8 +57,9 @@ func TestProbesAndExecAreOrdinaryAndAnswerWhileTheContainerSpins(t *testing.T) {
 
 func TestAProbeOnHousekeepingAnswersASpinnerWithinTheKubeletsDefault(t *testing.T) {
 	unchanged(t)
+	const probe = ", readinessProbe: {exec: {command: [/bin/rt-probe]}, periodSeconds: 1}"
 	p := run(t, "loop", wish{class: "rtshield", annotations: map[string]string{"class.rtshield.io/app": "aside"}, more: "restartPolicy: Never, ",
-		containers: []string{container("app", whole, probed(1), "/bin/rt-spin")}})
+		containers: []string{container("app", whole, probe, "/bin/rt-spin")}})
 	p.ready()
 	scheduled(t, "spinning", p.pid("app"), fifo())
 	if got, want := testhost.Told(t, p.exec("cat", "/probe")), "OTHER 0 on "+node.Others; got != want {

@@ -347,8 +347,7 @@ func rememberOwn(root host.Root, ledger *shield.Ledger, settings []shield.Settin
 // Disinherit gives the threads of an ordinary container's cgroup what those had that theirs comes from: crun, and runc before
 // 1.2.7, hand on what an engine has left. For before a smaller cpuset cuts it, after which nobody could tell where it came from.
 func Disinherit(root host.Root, ledger *shield.Ledger, dir string) error {
-	given := givenMasks(ledger)
-	if len(given) == 0 {
+	if len(ledger.Given) == 0 {
 		return nil
 	}
 	return walkCgroups(root, dir, func(dir string) error {
@@ -363,20 +362,20 @@ func Disinherit(root host.Root, ledger *shield.Ledger, dir string) error {
 			return nil
 		}
 		for _, tid := range tids {
-			mask, errMask := task.AffinityMask(tid)
-			if gone(errMask) || errMask == nil && !slices.Contains(given, mask) {
+			now, errNow := task.Affinity(tid)
+			had, given := ledger.Had(now)
+			if gone(errNow) || errNow == nil && !given {
 				continue
 			}
 			stat, errStat := task.Read(root, tid)
 			if gone(errStat) || errStat == nil && stat.Start < ledger.Since {
 				continue
 			}
-			had, errHad := cpuset.Parse(ledger.Given[task.SetOf(mask).String()])
-			if problem := errors.Join(errMask, errStat, errHad); problem != nil {
-				err = errors.Join(err, problem)
-				continue
+			problem := errors.Join(errNow, errStat)
+			if problem == nil {
+				problem = Widen(tid, had)
 			}
-			err = errors.Join(err, Widen(tid, had))
+			err = errors.Join(err, problem)
 		}
 		return err
 	})

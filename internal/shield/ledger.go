@@ -168,3 +168,9 @@ func (l *Ledger) Away() cpuset.CPUSet {
 	}
 	return away
 }
+
+// Had gives the affinity that threads had before they were given this one, and false if none were given it.
+func (l *Ledger) Had(given cpuset.CPUSet) (cpuset.CPUSet, bool) {
+	had, err := cpuset.Parse(l.Given[given.String()])
+	return had, err == nil && !had.IsEmpty()
+}
