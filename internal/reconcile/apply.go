@@ -15,6 +15,7 @@ import (
 	"github.com/rtshield/rtshield/internal/host"
 	hostcpuset "github.com/rtshield/rtshield/internal/host/cpuset"
 	"github.com/rtshield/rtshield/internal/host/irq"
+	"github.com/rtshield/rtshield/internal/host/irqbalance"
 	"github.com/rtshield/rtshield/internal/host/systemd"
 	"github.com/rtshield/rtshield/internal/host/task"
 	"github.com/rtshield/rtshield/internal/shield"
@@ -143,7 +144,7 @@ func unfinished(root host.Root, ledger *shield.Ledger, setting shield.Setting) b
 	case shield.Thread: // what rememberKernel noted is for when the last partition goes
 		return ledger.AnyLevel(shield.LevelPartition)
 	case shield.Irqbalance:
-		return !settled(root, setting)
+		return !settled(root, setting) || irqbalance.Sweep(root, setting.Name) != nil
 	case shield.AllowedCPUs:
 		return setting.Fixed != "" || !restoreDropIn(root, ledger, setting.Name)
 	}

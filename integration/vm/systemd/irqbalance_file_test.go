@@ -3,7 +3,9 @@
 package systemd_test
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"testing"
@@ -42,6 +44,9 @@ func TestAnIrqbalanceWithoutASocketIsToldByItsFile(t *testing.T) {
 		return err
 	}
 
+	const killed = "/etc/default/.irqbalance4711" // as a process leaves it that is killed while it writes
+	put(t, killed, "half a")
+
 	c := shielded(t)
 	grant := c.grant(t)
 	if err := bans(heldBy(grant).String()); err != nil {
@@ -64,6 +69,9 @@ func TestAnIrqbalanceWithoutASocketIsToldByItsFile(t *testing.T) {
 	ended(t)
 	if now := text(t, file); now != before {
 		t.Errorf("%s is\n%s\nand was\n%s", file, now, before)
+	}
+	if _, err := os.Stat(killed); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s is left: %v", killed, err)
 	}
 	if bans(heldBy(grant).String()) == nil {
 		t.Error("irqbalance still leaves out what nobody holds")

@@ -1,9 +1,11 @@
 package irqbalance
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -140,6 +142,26 @@ func withoutBlock(text string) string {
 		return strings.TrimSuffix(before, "\n")
 	}
 	return before + strings.TrimPrefix(after, "\n")
+}
+
+// Sweep removes what a process that was killed while it wrote the file left beside it. Of an irqbalance with a socket nothing is.
+func Sweep(root host.Root, name string) error {
+	if !isFile(name) {
+		return nil
+	}
+	file, err := filepath.EvalSymlinks(root.Path(name))
+	if err != nil {
+		return err
+	}
+	dir, base := filepath.Split(file)
+	entries, err := os.ReadDir(dir)
+	for _, entry := range entries {
+		number, ours := strings.CutPrefix(entry.Name(), "."+base) // renameio's names
+		if _, errNumber := strconv.ParseUint(number, 10, 64); ours && errNumber == nil {
+			err = errors.Join(err, os.Remove(filepath.Join(dir, entry.Name())))
+		}
+	}
+	return err
 }
 
 func replace(file, text string) error {

@@ -314,6 +314,29 @@ func TestAServiceWithoutASocketIsToldByItsFileAndOneRestart(t *testing.T) {
 	}
 }
 
+func TestWhatAKilledWriterLeftBesideTheFileIsSwept(t *testing.T) {
+	others := []string{".irqbalance.swp", ".irqbalance7~", ".irqbalance", "irqbalance8", "irqbalance"}
+	files := map[string]string{"etc/default/.irqbalance4711": "half a"}
+	for _, name := range others {
+		files["etc/default/"+name] = "somebody else's"
+	}
+	root := hostWith(t, files)
+	if err := errors.Join(Sweep(root, "/etc/default/irqbalance"), Sweep(root, "4711:777")); err != nil {
+		t.Error(err)
+	}
+	entries, err := os.ReadDir(root.Path("etc/default"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	for _, entry := range entries {
+		left = append(left, entry.Name())
+	}
+	if slices.Sort(others); !slices.Equal(left, others) {
+		t.Errorf("left is %q, want %q", left, others)
+	}
+}
+
 func TestAServiceThatStoppedStillGetsItsFileBack(t *testing.T) {
 	root := service(t, restarts)
 	file := "/etc/default/irqbalance"
