@@ -28,6 +28,9 @@ mount -t devpts devpts /dev/pts
 mount -t tmpfs -o mode=755 run /run
 mount -t tmpfs tmp /tmp
 hostname vm
+# What the emulator's devices hold for good (nvme's unbind, once in a few runs) ends the VM, and not all of its time: the next goes on.
+echo 600 >/proc/sys/kernel/hung_task_timeout_secs
+echo 1 >/proc/sys/kernel/hung_task_panic
 echo "init: $(uname -r), $(cut -d ' ' -f 1 /proc/uptime) s after the kernel's start" >/dev/console
 
 word() { # word NAME: the value of NAME=VALUE on the kernel's command line
